@@ -1,0 +1,44 @@
+# make demo              a small sample catalog, extracted with the default bundle, as an HTML report
+# make demo IMAGES=DIR   the same on your own photos
+# make test              the tests
+# make lint              ruff check + ruff format --check
+VENV := .venv
+PYTHON ?= python3
+SEGATTR := $(VENV)/bin/segattr
+# Two torch threads that spin on busy cores take four times as long as one: let them sleep.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test lint clean
+.DELETE_ON_ERROR:
+
+# One stamp per flavour; a changed pyproject.toml installs again, anything else re-uses .venv.
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.installed: pyproject.toml $(VENV)/.made
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.made
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed
+ifdef IMAGES
+	$(SEGATTR) extract '$(IMAGES)' --out demo/out
+else
+	$(SEGATTR) data synth demo/catalog --images 24 --seed 1
+	$(SEGATTR) extract demo/catalog/images --out demo/out
+endif
+	@echo "The report: $(CURDIR)/demo/out/report.html"
+
+test: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest -n 2
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info

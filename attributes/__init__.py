@@ -1,0 +1,1 @@
+"""Attributes per instance: crops, network, colour, evaluation, predictor."""

@@ -1,0 +1,1 @@
+"""Masks from pixels: semantic segmentation, mask clean-up, mask metrics."""

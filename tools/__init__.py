@@ -1,0 +1,1 @@
+"""The programs: one module per verb, the training loop, the command line."""

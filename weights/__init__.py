@@ -1,0 +1,1 @@
+"""The bundles that ship with the package, and how a bundle is read and written."""
