@@ -1,0 +1,118 @@
+"""The loss over all heads. A missing label counts in none of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..datasets.schema import Schema
+from .network import CATEGORY, AttributeNetwork
+from .targets import UNKNOWN
+
+
+@dataclass(frozen=True)
+class AttributeLossConfig:
+    """How the heads are taught."""
+
+    label_smoothing: float = 0.1
+    multi: Literal["bce", "asymmetric"] = "bce"
+    """Loss of multi attributes; asymmetric: Ben-Baruch et al., 2021, gamma- 4, gamma+ 0, margin 0.05."""
+    number: Literal["l1", "l2", "huber"] = "huber"
+    """Loss of number attributes, in standard deviations of the training data."""
+    class_balance: float = 0.25
+    """Weight of a value in cross-entropy: its count to the power of minus this. 0: none, 1: all values weigh the same."""
+
+
+def class_weights(targets: torch.Tensor, size: int, power: float) -> torch.Tensor:
+    """float32 (size,): counts ** -power, scaled so that the mean over samples is 1; a value never seen weighs 1."""
+    counts = torch.bincount(targets[targets != UNKNOWN], minlength=size).float()
+    weights = counts.clamp(min=1) ** -power
+    mean = (weights * counts).sum() / counts.sum().clamp(min=1)
+    return torch.where(counts > 0, weights / mean.clamp(min=1e-12), torch.ones_like(weights))
+
+
+def asymmetric_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Per element; easy negatives fade (Ben-Baruch et al., "Asymmetric Loss for Multi-Label Classification", 2021)."""
+    probability = logits.sigmoid()
+    shifted = (probability - 0.05).clamp(min=0)
+    positive = truth * -F.logsigmoid(logits)
+    negative = (1 - truth) * shifted**4 * -torch.log((1 - shifted).clamp(min=1e-8))
+    return positive + negative
+
+
+class AttributeTask(nn.Module):
+    """The network and its loss, for the training loop."""
+
+    def __init__(
+        self,
+        model: AttributeNetwork,
+        config: AttributeLossConfig,
+        targets: Mapping[str, torch.Tensor],
+        scales: Mapping[str, list[float]],
+    ):
+        """``targets`` (see targets.encode): all training targets, for class weights. ``scales``: of number heads."""
+        super().__init__()
+        self.model, self.config, self.scales = model, config, dict(scales)
+        for name in self._softmax_heads(model.schema):
+            size = model.heads["head_" + name.replace(".", "__")].out_features
+            self.register_buffer(_weight(name), class_weights(targets[name], size, config.class_balance))
+
+    @staticmethod
+    def _softmax_heads(schema: Schema) -> list[str]:
+        singles = [a.name for a in schema if a.kind == "single"]
+        return [CATEGORY, *singles, *(f"{a.name}.first" for a in schema if a.kind == "multi")]
+
+    @property
+    def encoder(self) -> nn.Module:
+        return self.model.encoder
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """``batch``: crop uint8 (n, 4, s, s) and the targets of every head. Returns loss and each head's share."""
+        out = {name: logits.float() for name, logits in self.model(batch["crop"]).items()}
+        losses = {
+            name: self._softmax_loss(name, out[name], batch[name]) for name in self._softmax_heads(self.model.schema)
+        }
+        for attribute in self.model.schema:
+            name = attribute.name
+            if attribute.kind == "multi":
+                losses[name] = self._multi_loss(out[name], batch[name])
+            elif attribute.kind == "number":
+                losses[name] = self._number_loss(name, out[name][:, 0], batch[name])
+        shown = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+        return {"loss": torch.stack(list(losses.values())).sum(), **shown}
+
+    def _softmax_loss(self, name: str, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        # cross_entropy's own mean is NaN for a batch without a known label.
+        total = F.cross_entropy(
+            logits,
+            truth,
+            weight=getattr(self, _weight(name)),
+            ignore_index=UNKNOWN,
+            label_smoothing=self.config.label_smoothing,
+            reduction="sum",
+        )
+        return total / (truth != UNKNOWN).sum().clamp(min=1)
+
+    def _multi_loss(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        known = (truth >= 0).float()
+        truth = truth.clamp(min=0)
+        if self.config.multi == "bce":
+            each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
+        else:
+            each = asymmetric_loss(logits, truth)
+        # Summed over values, averaged over instances: a schema with more values is not taught more faintly.
+        return (each * known).sum() / known[:, 0].sum().clamp(min=1)
+
+    def _number_loss(self, name: str, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        mean, deviation = self.scales[name]
+        known = ~truth.isnan()
+        wanted = torch.where(known, (truth - mean) / deviation, torch.zeros_like(truth))
+        function = {"l1": F.l1_loss, "l2": F.mse_loss, "huber": F.huber_loss}[self.config.number]
+        return (function(predicted, wanted, reduction="none") * known).sum() / known.sum().clamp(min=1)
+
+
+def _weight(name: str) -> str:
+    return "weight_" + name.replace(".", "__")

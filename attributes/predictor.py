@@ -1,0 +1,124 @@
+"""The predictor joins the segmenter and the attribute heads. It knows no engine: a batch of photos in, records out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from ..datasets.errors import InputError
+from ..datasets.schema import Schema
+from ..seg.instances import InstanceOptions
+from ..seg.segments import Segment
+from ..seg.semantic import SemanticConfig, SemanticNet, SemanticSegmenter
+from ..weights.bundle import Bundle, read_bundle
+from .colour import palette
+from .crops import cut_crops
+from .network import AttributeConfig, AttributeNetwork
+from .results import AttributeValue, Item, Items
+from .targets import Decoder
+
+_CHUNK = 16  # crops a forward pass on a CPU: larger batches fall out of its caches
+_CHUNK_GPU = 256
+_PALETTE_PX = 256  # dominant colours need no more pixels than this along the longer side
+
+
+class Predictor:
+    """Photos to `Items`, with one bundle on one device.
+
+    ``predictor(images)``: uint8 (h, w, 3) RGB arrays of any sizes -> one `Items` a photo, products by falling score.
+    """
+
+    def __init__(self, bundle: Bundle, device: str | torch.device = "cpu"):
+        self.device = torch.device(device)
+        self.bundle = bundle
+        self.info, self.fingerprint = bundle.info, bundle.fingerprint
+        self.segmenter = load_segmenter(bundle, self.device)
+        part = bundle.part("attributes")
+        self.schema = Schema.from_json(part["schema"], f"{bundle.folder}/bundle.json: parts.attributes.schema")
+        self.categories: list[str] = part["categories"]
+        config = AttributeConfig(**_tuples(part["model"]))
+        network = bundle.load_into("attributes", AttributeNetwork(config, self.schema, self.categories))
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+        self.decoder = Decoder(self.schema, self.categories, part["temperatures"], part["scales"])
+
+    def __call__(self, images: Sequence[np.ndarray]) -> list[Items]:
+        return self.describe(images, self.segmenter.predict(images))
+
+    def describe(self, images: Sequence[np.ndarray], segments: Sequence[Sequence[Segment]]) -> list[Items]:
+        """Read the attributes of given segments: ``segments[i]`` lie in ``images[i]``. True masks go in here too."""
+        flat = [segment for of_photo in segments for segment in of_photo]
+        owner = [i for i, of_photo in enumerate(segments) for _ in of_photo]
+        decoded, embeddings = self._read(images, flat, owner)
+        found: list[list[Item]] = [[] for _ in images]
+        for segment, i, (category, values), embedding in zip(flat, owner, decoded, embeddings, strict=True):
+            found[i].append(_item(images[i], segment, category, values, embedding))
+        return [
+            Items(source=None, width=image.shape[1], height=image.shape[0], items=items, schema=self.schema)
+            for image, items in zip(images, found, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def _read(self, images, segments: list[Segment], owner: list[int]):
+        config = self.network.config
+        chunk = _CHUNK if self.device.type == "cpu" else _CHUNK_GPU
+        decoded: list[tuple[dict[str, float], dict[str, AttributeValue]]] = []
+        embeddings: list[np.ndarray] = []
+        for begin in range(0, len(segments), chunk):
+            some = slice(begin, begin + chunk)
+            crops = cut_crops(images, segments[some], owner[some], config.crop_px, config.grow, self.device)
+            logits = self.network(crops)
+            decoded += self.decoder(logits)
+            embeddings += list(logits["embedding"].float().cpu().numpy())
+        return decoded, embeddings
+
+
+def load_predictor(model: str | Path = "default", device: str = "auto") -> Predictor:
+    """Open a bundle by name or folder. ``device``: auto (CUDA where there is one), cpu or cuda. InputError as
+    `read_bundle`, and for a device that is not there."""
+    if device not in ("auto", "cpu") and not device.startswith("cuda"):
+        raise InputError(f"--device {device}: expected auto, cpu or cuda")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device {device}: torch sees no CUDA device here; use --device cpu")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Predictor(read_bundle(model), device)
+
+
+def load_segmenter(bundle: Bundle, device: str | torch.device = "cpu") -> SemanticSegmenter:
+    """The bundle's semantic part alone."""
+    part = bundle.part("semantic")
+    config = SemanticConfig(**_tuples(part["model"]))
+    net = bundle.load_into("semantic", SemanticNet(config))
+    return SemanticSegmenter(net, InstanceOptions(**part["instances"]), device)
+
+
+def _tuples(fields: dict) -> dict:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+
+
+def _item(image, segment: Segment, category: dict[str, float], values, embedding: np.ndarray) -> Item:
+    name = segment.label if segment.label in category else max(category, key=category.get)
+    return Item(
+        xyxy=tuple(float(edge) for edge in segment.xyxy),
+        rle=segment.rle(),
+        category=name,
+        category_prob=category[name],
+        score=segment.score,
+        attributes=values,
+        palette=_palette(image, segment),
+        embedding=embedding,
+        category_probs=category,
+    )
+
+
+def _palette(image: np.ndarray, segment: Segment):
+    x0, y0, x1, y1 = segment.xyxy
+    rgb, mask = image[y0:y1, x0:x1], segment.mask
+    scale = _PALETTE_PX / max(mask.shape)
+    if scale < 1:
+        size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
+        rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+    return palette(rgb, mask)

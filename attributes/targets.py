@@ -1,0 +1,123 @@
+"""Annotations to training targets and logits to values: the two directions of one encoding.
+
+By head name (see network.head_sizes), for n instances:
+- category and single attributes: int64 (n,), the value's position, -1 where unknown;
+- multi: float32 (n, values) 0/1 for presence, -1 in the whole row where unknown; ``NAME.first``: int64 (n,), -1 unknown;
+- number: float32 (n,), NaN where unknown.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from ..datasets.coco import Annotation
+from ..datasets.errors import InputError
+from ..datasets.schema import Attribute, Schema
+from .network import CATEGORY
+from .results import AttributeValue
+
+UNKNOWN = -1
+_PRESENT = 0.5  # presence probability from which a further value of a multi attribute is named
+
+
+def encode(annotations: Sequence[Annotation], names: Mapping[int, str], schema: Schema, categories: Sequence[str]):
+    """Targets of ``annotations``. ``names``: category id to name. A category that is not in ``categories`` is unknown."""
+    position = {name: i for i, name in enumerate(categories)}
+    targets = {CATEGORY: torch.tensor([position.get(names[a.category_id], UNKNOWN) for a in annotations])}
+    for attribute in schema:
+        targets |= _encode_one(attribute, [a.attributes.get(attribute.name) for a in annotations])
+    return targets
+
+
+def _encode_one(attribute: Attribute, given: list) -> dict[str, torch.Tensor]:
+    if attribute.kind == "number":
+        numbers = [float("nan") if value is None else float(value) for value in given]
+        return {attribute.name: torch.tensor(numbers, dtype=torch.float32)}
+    position = {value: i for i, value in enumerate(attribute.values)}
+    if attribute.kind == "single":
+        return {attribute.name: torch.tensor([UNKNOWN if v is None else position[v] for v in given])}
+    presence = torch.full((len(given), len(attribute.values)), float(UNKNOWN))
+    for row, values in zip(presence, given, strict=True):
+        if values:
+            row.zero_()
+            row[[position[value] for value in values]] = 1.0
+    first = torch.tensor([position[values[0]] if values else UNKNOWN for values in given])
+    return {attribute.name: presence, f"{attribute.name}.first": first}
+
+
+def number_scales(targets: Mapping[str, torch.Tensor], schema: Schema) -> dict[str, list[float]]:
+    """Mean and standard deviation of every number attribute over the training data: its head predicts in these units."""
+    scales = {}
+    for attribute in schema:
+        if attribute.kind == "number":
+            known = targets[attribute.name][~targets[attribute.name].isnan()].double()
+            if len(known) == 0:
+                raise InputError(
+                    f"attribute {attribute.name!r}: no training instance has it; take it out of the schema"
+                )
+            scales[attribute.name] = [float(known.mean()), max(float(known.std(correction=0)), 1e-6)]
+    return scales
+
+
+class Decoder:
+    """Logits of a batch to categories and `AttributeValue`s, with calibrated probabilities.
+
+    ``temperatures``: by head name; logits are divided by it before softmax or sigmoid (1 where absent).
+    ``scales``: mean and standard deviation by number attribute.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        categories: Sequence[str],
+        temperatures: Mapping[str, float],
+        scales: Mapping[str, Sequence[float]],
+    ):
+        self.schema, self.categories = schema, list(categories)
+        self.temperatures, self.scales = dict(temperatures), dict(scales)
+
+    def __call__(self, logits: Mapping[str, torch.Tensor]) -> list[tuple[dict[str, float], dict[str, AttributeValue]]]:
+        """Per instance: category probabilities (in the order of ``categories``) and attribute values by name. An
+        attribute that does not apply to the likeliest category has the value None."""
+        category = self._softmax(CATEGORY, logits)
+        columns = {attribute.name: self._decode(attribute, logits) for attribute in self.schema}
+        decoded = []
+        for row, probabilities in enumerate(category):
+            name = self.categories[int(np.argmax(probabilities))]
+            values = {
+                attribute.name: columns[attribute.name][row] if attribute.applies_to(name) else AttributeValue(None, {})
+                for attribute in self.schema
+            }
+            decoded.append((dict(zip(self.categories, map(float, probabilities), strict=True)), values))
+        return decoded
+
+    def _scaled(self, head: str, logits: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        return logits[head].float().cpu() / self.temperatures.get(head, 1.0)
+
+    def _softmax(self, head: str, logits: Mapping[str, torch.Tensor]) -> np.ndarray:
+        return self._scaled(head, logits).softmax(1).numpy()
+
+    def _decode(self, attribute: Attribute, logits: Mapping[str, torch.Tensor]) -> list[AttributeValue]:
+        if attribute.kind == "number":
+            mean, deviation = self.scales[attribute.name]
+            return [AttributeValue(float(x) * deviation + mean, {}) for x in logits[attribute.name].float().cpu()[:, 0]]
+        if attribute.kind == "single":
+            rows = self._softmax(attribute.name, logits)
+            return [
+                AttributeValue(
+                    attribute.values[int(np.argmax(p))], dict(zip(attribute.values, map(float, p), strict=True))
+                )
+                for p in rows
+            ]
+        presence = self._scaled(attribute.name, logits).sigmoid().numpy()
+        first = self._softmax(f"{attribute.name}.first", logits)
+        return [_ordered(attribute.values, p, f) for p, f in zip(presence, first, strict=True)]
+
+
+def _ordered(values: Sequence[str], presence: np.ndarray, first: np.ndarray) -> AttributeValue:
+    """The likeliest first value, then the further present ones by how likely they come first; each value's
+    probability is that of its presence."""
+    lead = int(np.argmax(first))
+    order = [lead] + [int(i) for i in np.argsort(-first, kind="stable") if i != lead and presence[i] >= _PRESENT]
+    return AttributeValue([values[i] for i in order], dict(zip(values, map(float, presence), strict=True)))

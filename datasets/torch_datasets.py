@@ -1,0 +1,171 @@
+"""COCO files as torch datasets: semantic, instance and attribute training. Samples are numpy-born uint8 tensors;
+normalisation happens in the network, on the device."""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from . import masks
+from .coco import Annotation, CocoFile, Image, annotation_rle, resolve_image
+from .errors import InputError
+from .images import load_rgb
+
+IGNORE = 255
+
+
+def load_photo(coco_image: Image, images_dir: Path) -> np.ndarray:
+    """uint8 (h, w, 3) RGB of a COCO image; InputError where its size is not what the file says."""
+    path = resolve_image(images_dir, coco_image.file_name)
+    rgb = load_rgb(path)
+    if rgb.shape[:2] != (coco_image.height, coco_image.width):
+        raise InputError(
+            f"{path}: the photo is {rgb.shape[1]}x{rgb.shape[0]} px, its annotation file says "
+            f"{coco_image.width}x{coco_image.height}; the masks belong to another version of the photo: "
+            "annotate it again or restore the photo"
+        )
+    return rgb
+
+
+class _PhotoDataset(Dataset):
+    """The images of a COCO file that carry annotations, each with them. Crowds are handed on, not dropped."""
+
+    def __init__(self, coco: CocoFile, images_dir: str | Path, transform: Callable | None = None):
+        self.coco = coco
+        self.images_dir = Path(images_dir)
+        self.transform = transform
+        self.images = [image for image in coco.images if coco.annotations_by_image.get(image.id)]
+        if not self.images:
+            raise InputError("the training file has no image with an annotation; expected at least one")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def annotations(self, index: int) -> list[Annotation]:
+        return self.coco.annotations_by_image[self.images[index].id]
+
+
+class SemanticDataset(_PhotoDataset):
+    """Photos and label maps.
+
+    Item: ``image`` uint8 (3, h, w) RGB, ``mask`` uint8 (h, w): 0 background, i + 1 for ``classes[i]``, 255 = ignore
+    (crowds). With one class, every product has it, whatever its category. Smaller instances lie over larger ones.
+    ``transform``: albumentations-like, called with image (h, w, 3) and mask (h, w).
+    """
+
+    def __init__(self, coco, images_dir, classes: Sequence[str], transform: Callable | None = None):
+        super().__init__(coco, images_dir, transform)
+        names = [category.name for category in coco.categories]
+        missing = [name for name in classes if name not in names]
+        if len(classes) > 1 and missing:
+            raise InputError(
+                f"class {missing[0]!r} (--model.classes) is no category of the training file; expected some of: "
+                + ", ".join(names)
+            )
+        if len(classes) >= IGNORE:
+            raise InputError(f"{len(classes)} classes; a label map holds at most {IGNORE - 1}")
+        one = len(classes) == 1
+        self.label_of = {
+            c.id: 1 if one else classes.index(c.name) + 1 for c in coco.categories if one or c.name in classes
+        }
+
+    def label_map(self, index: int) -> np.ndarray:
+        """uint8 (h, w) labels of one photo at its full size."""
+        image = self.images[index]
+        label_map = np.zeros((image.height, image.width), np.uint8)
+        for annotation in sorted(self.annotations(index), key=lambda a: (not a.iscrowd, -a.area)):
+            label = IGNORE if annotation.iscrowd else self.label_of.get(annotation.category_id, 0)
+            label_map[masks.decode(annotation_rle(annotation, image)).astype(bool)] = label
+        return label_map
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        sample = {"image": load_photo(self.images[index], self.images_dir), "mask": self.label_map(index)}
+        if self.transform is not None:
+            sample = self.transform(**sample)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(sample["image"].transpose(2, 0, 1))),
+            "mask": torch.from_numpy(np.ascontiguousarray(sample["mask"])),
+        }
+
+
+class InstanceDataset(_PhotoDataset):
+    """Photos and their instances, as torchvision's detection models take them.
+
+    Item: (image uint8 (3, h, w), target) with target ``boxes`` float32 (n, 4) xyxy px, ``labels`` int64 (n,)
+    1-based position in ``coco.categories``, ``masks`` uint8 (n, h, w), ``iscrowd`` uint8 (n,), ``area`` float32 (n,),
+    ``image_id`` int64. Instances whose mask is empty (after the transform) are dropped. ``transform`` is called with
+    image and masks (a list) and may not change the number of masks.
+    """
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        image = self.images[index]
+        annotations = self.annotations(index)
+        sample = {
+            "image": load_photo(image, self.images_dir),
+            "masks": list(masks.decode_many([annotation_rle(a, image) for a in annotations])),
+        }
+        if self.transform is not None:
+            sample = self.transform(**sample)
+        position = {category.id: i + 1 for i, category in enumerate(self.coco.categories)}
+        kept = [(a, m) for a, m in zip(annotations, sample["masks"], strict=True) if m.any()]
+        stack = np.stack([m for _, m in kept]) if kept else np.zeros((0, *sample["image"].shape[:2]), np.uint8)
+        boxes = np.array([_xyxy(mask) for mask in stack], np.float32).reshape(-1, 4)
+        target = {
+            "boxes": torch.from_numpy(boxes),
+            "labels": torch.tensor([position[a.category_id] for a, _ in kept], dtype=torch.int64),
+            "masks": torch.from_numpy(stack),
+            "iscrowd": torch.tensor([a.iscrowd for a, _ in kept], dtype=torch.uint8),
+            "area": torch.from_numpy(stack.sum((1, 2)).astype(np.float32)),
+            "image_id": torch.tensor(image.id),
+        }
+        return torch.from_numpy(np.ascontiguousarray(sample["image"].transpose(2, 0, 1))), target
+
+
+def _xyxy(mask: np.ndarray) -> tuple[int, int, int, int]:
+    rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
+    return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+class AttributeDataset(Dataset):
+    """Instances as 4-channel crops with encoded targets.
+
+    ``crops``: uint8 (n, h, w, 4), RGB and the mask as 0/255, cut once at a somewhat larger size than the network's
+    input: a small catalog's crops fit in memory, and every epoch would cut the same ones. ``targets``: a dict of
+    tensors with n rows (see attributes.targets). Item: ``crop`` uint8 (4, s, s) and one entry a target.
+    ``transform``: called with image (h, w, 3) and mask (h, w); with it, masks grow or shrink at random by up to
+    ``mask_jitter`` of the crop's side.
+    """
+
+    def __init__(
+        self,
+        crops: np.ndarray,
+        targets: dict[str, torch.Tensor],
+        transform: Callable | None = None,
+        mask_jitter: float = 0.0,
+    ):
+        if len(crops) == 0:
+            raise InputError("no instance to train on: the training file has no annotation with a mask")
+        self.crops, self.targets, self.transform, self.mask_jitter = crops, targets, transform, mask_jitter
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        crop = self.crops[index]
+        if self.transform is not None:
+            changed = self.transform(image=np.ascontiguousarray(crop[..., :3]), mask=np.ascontiguousarray(crop[..., 3]))
+            crop = np.dstack([changed["image"], self._jittered(changed["mask"])])
+        item = {"crop": torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))}
+        return item | {name: values[index] for name, values in self.targets.items()}
+
+    def _jittered(self, mask: np.ndarray) -> np.ndarray:
+        radius = round(random.uniform(-self.mask_jitter, self.mask_jitter) * mask.shape[0])
+        if radius == 0:
+            return mask
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(radius) + 1,) * 2)
+        changed = cv2.dilate(mask, kernel) if radius > 0 else cv2.erode(mask, kernel)
+        return changed if changed.any() else mask

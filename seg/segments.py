@@ -1,0 +1,43 @@
+"""One product found in a photo, before anything is known of it but its mask."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..datasets import masks
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A mask kept as the crop of its box.
+
+    xyxy: whole px of the photo, exclusive end. mask: bool (y1 - y0, x1 - x0). size: (h, w) of the photo.
+    score: 0..1. label: the category's name where the segmenter tells it.
+    """
+
+    xyxy: tuple[int, int, int, int]
+    mask: np.ndarray
+    size: tuple[int, int]
+    score: float = 1.0
+    label: str | None = None
+
+    def full_mask(self) -> np.ndarray:
+        """uint8 (h, w) of the whole photo, Fortran-ordered, as the run-length encoder wants it."""
+        x0, y0, x1, y1 = self.xyxy
+        full = np.zeros(self.size, np.uint8, order="F")
+        full[y0:y1, x0:x1] = self.mask
+        return full
+
+    def rle(self) -> dict[str, Any]:
+        """COCO RLE on the whole photo."""
+        return masks.encode(self.full_mask())
+
+
+def segment_from_rle(rle: dict[str, Any], score: float = 1.0, label: str | None = None) -> Segment | None:
+    """The segment of a COCO RLE on the whole photo; None for an empty mask."""
+    x, y, width, height = (round(v) for v in masks.xywh(rle))
+    if width == 0 or height == 0:
+        return None
+    mask = masks.decode(rle)[y : y + height, x : x + width].astype(bool)
+    return Segment((x, y, x + width, y + height), mask, tuple(rle["size"]), score, label)

@@ -1,0 +1,19 @@
+"""``segattr train semantic|attributes``: one verb, one module a task, one loop for all."""
+
+from typing import Annotated
+
+import tyro
+
+from .train_attributes import TrainAttributes, train_attributes
+from .train_semantic import TrainSemantic, train_semantic
+
+Command = (
+    Annotated[TrainSemantic, tyro.conf.subcommand("semantic", description="train the mask model (U-Net, FCN, ...)")]
+    | Annotated[TrainAttributes, tyro.conf.subcommand("attributes", description="train the attribute model")]
+)
+
+
+def main(argv: list[str]) -> int:
+    config = tyro.cli(Command, args=argv, prog="segattr train")
+    (train_semantic if isinstance(config, TrainSemantic) else train_attributes)(config)
+    return 0

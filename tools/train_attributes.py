@@ -1,0 +1,174 @@
+"""Train the attribute network on COCO annotations with attributes; writes a bundle."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import tyro
+from rich.progress import track
+
+from ..attributes.calibration import fit_temperature
+from ..attributes.crops import cut_one
+from ..attributes.losses import AttributeLossConfig, AttributeTask
+from ..attributes.network import AttributeConfig, AttributeNetwork
+from ..attributes.targets import UNKNOWN, encode, number_scales
+from ..datasets.coco import CocoFile, annotation_rle
+from ..datasets.errors import InputError
+from ..datasets.torch_datasets import AttributeDataset, load_photo
+from ..datasets.transforms import train_transform
+from ..seg.segments import segment_from_rle
+from .loop import LoopConfig, fit, start
+from .train_semantic import open_coco
+from .training_card import finish_bundle, training_card
+
+_CACHE_MARGIN = 1.2  # crops are kept larger than the input by this, so that a random zoom has detail to show
+
+
+@dataclass(frozen=True)
+class TrainAttributes:
+    """Train an attribute model and write DIR/bundle."""
+
+    data: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction]
+    """COCO file to train on; give the flag again for more files (same schema)."""
+    val: Path
+    """COCO file that chooses the best epoch and calibrates the probabilities."""
+    out: Path
+    """Folder for the checkpoints, the log and the bundle."""
+    images: Path | None = None
+    """Folder that file names are relative to; default: the folder of each COCO file."""
+    augment: Literal["none", "light", "medium", "strong"] = "strong"
+    mask_jitter: float = 0.04
+    """Grow or shrink training masks at random by up to this share of the crop: a segmenter's masks are not perfect."""
+    encoder_weights: str = "none"
+    """none, imagenet (downloaded by timm), or a .safetensors FILE."""
+    join: Path | None = None
+    """A bundle whose other parts (the semantic model) are copied into the new one."""
+    half: bool = False
+    """Store the weights as float16: half the size."""
+    model: AttributeConfig = field(default_factory=AttributeConfig)
+    loss: AttributeLossConfig = field(default_factory=AttributeLossConfig)
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(batch_size=32, epochs=60))
+
+
+def train_attributes(config: TrainAttributes) -> Path:
+    """Train and return the folder of the bundle."""
+    files = [open_coco(path, config.images) for path in config.data]
+    schema, categories = files[0][0].schema, [c.name for c in files[0][0].categories]
+    val_coco, val_images = open_coco(config.val, config.images)
+    for path, (coco, _) in zip([*config.data, config.val], [*files, (val_coco, val_images)], strict=True):
+        if coco.schema != schema:
+            raise InputError(
+                f"{path}: its attribute_schema is not that of {config.data[0]}; merge or edit the files first"
+            )
+    cached_px = round(config.model.crop_px * _CACHE_MARGIN)
+    grow = config.model.grow + (_CACHE_MARGIN - 1) / 2
+    train = [instance_crops(coco, folder, cached_px, grow) for coco, folder in files]
+    crops = np.concatenate([crops for crops, _ in train])
+    targets = [encode(a, _names(coco), schema, categories) for (_, a), (coco, _) in zip(train, files, strict=True)]
+    targets = {name: torch.cat([t[name] for t in targets]) for name in targets[0]}
+    val_crops, val_annotations = instance_crops(val_coco, val_images, config.model.crop_px, config.model.grow)
+    val_targets = encode(val_annotations, _names(val_coco), schema, categories)
+    # A head reads colour from the same pixels as every other head: where one trains, hue stays as it is.
+    transform = train_transform(config.model.crop_px, config.augment, colour_safe=True, crop=False)
+    data = AttributeDataset(crops, targets, transform, mask_jitter=config.mask_jitter)
+
+    scales = number_scales(targets, schema)
+    torch.manual_seed(config.loop.seed)  # the initial weights
+    model = AttributeNetwork(config.model, schema, categories, config.encoder_weights)
+    task = AttributeTask(model, config.loss, targets, scales)
+    parameters = sum(p.numel() for p in model.parameters()) / 1e6
+    print(
+        f"{len(data)} instances to train on, {len(val_crops)} to validate; {parameters:.2f} M parameters",
+        file=sys.stderr,
+    )
+    device = start(config.loop)[2]
+
+    def evaluate(trained: AttributeTask) -> dict[str, float]:
+        logits = predict_logits(trained.model, val_crops, device)
+        return quick_figures(logits, val_targets, scales)
+
+    fit(task, data, config.loop, config.out, evaluate, best_key="mean")
+    logits = predict_logits(task.model, val_crops, device)
+    part = {
+        "kind": "attributes",
+        "model": asdict(config.model),
+        "categories": categories,
+        "schema": schema.to_json(),
+        "temperatures": temperatures(logits, val_targets),
+        "scales": scales,
+    }
+    figures = quick_figures(logits, val_targets, scales)
+    card = training_card(config, files, {f"val/{key}": value for key, value in figures.items()})
+    return finish_bundle(config.out, "attributes", part, task.model.state_dict(), card, config.join, config.half)
+
+
+def _names(coco: CocoFile) -> dict[int, str]:
+    return {category.id: category.name for category in coco.categories}
+
+
+def instance_crops(coco: CocoFile, images_dir: Path, size_px: int, grow: float) -> tuple[np.ndarray, list]:
+    """Crops uint8 (n, size_px, size_px, 4) under the true masks, and their annotations. Crowds, and annotations
+    without a mask, are left out."""
+    crops, kept = [], []
+    for image in track(coco.images, "cutting crops", disable=not sys.stderr.isatty()):
+        annotations = [a for a in coco.annotations_by_image[image.id] if not a.iscrowd and a.segmentation]
+        photo = load_photo(image, images_dir) if annotations else None
+        for annotation in annotations:
+            segment = segment_from_rle(annotation_rle(annotation, image))
+            if segment is not None:
+                crops.append(cut_one(photo, segment, size_px, grow))
+                kept.append(annotation)
+    if not crops:
+        raise InputError(f"{images_dir}: the COCO file has no annotation with a mask; expected at least one")
+    return np.stack(crops), kept
+
+
+@torch.inference_mode()
+def predict_logits(
+    model: AttributeNetwork, crops: np.ndarray, device: torch.device, batch_size: int = 32
+) -> dict[str, torch.Tensor]:
+    """All logits of uint8 (n, s, s, 4) crops on the CPU, by head."""
+    batches: list[dict[str, torch.Tensor]] = []
+    for begin in range(0, len(crops), batch_size):
+        batch = torch.from_numpy(crops[begin : begin + batch_size]).to(device).permute(0, 3, 1, 2)
+        batches.append({name: value.float().cpu() for name, value in model(batch).items()})
+    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def quick_figures(
+    logits: dict[str, torch.Tensor], targets: dict[str, torch.Tensor], scales: dict[str, Sequence[float]]
+) -> dict[str, float]:
+    """What the training watches: accuracy of every softmax head (of a multi attribute: of its first value), error of
+    every number head in standard deviations, and ``mean`` of them (a number counts 1 - error)."""
+    figures, goods = {}, []
+    for name, truth in targets.items():
+        if name in scales:
+            known = ~truth.isnan()
+            error = (logits[name][:, 0] - (truth - scales[name][0]) / scales[name][1]).abs()[known]
+            if len(error):
+                figures[f"{name} error"] = float(error.mean())
+                goods.append(1 - figures[f"{name} error"])
+        elif truth.dtype == torch.int64 and (truth != UNKNOWN).any():
+            known = truth != UNKNOWN
+            figures[name] = float((logits[name].argmax(1) == truth)[known].float().mean())
+            goods.append(figures[name])
+    return figures | {"mean": float(np.mean(goods)) if goods else 0.0}
+
+
+def temperatures(logits: dict[str, torch.Tensor], targets: dict[str, torch.Tensor]) -> dict[str, float]:
+    """One temperature a head, fitted on validation; heads without a known label keep 1."""
+    found = {}
+    for name, truth in targets.items():
+        if truth.dtype == torch.int64:
+            known = truth != UNKNOWN
+        elif truth.ndim == 2:
+            known = truth[:, 0] >= 0
+        else:
+            continue  # a number has no probability
+        if known.any():
+            found[name] = fit_temperature(logits[name][known].numpy(), truth[known].numpy())
+    return found

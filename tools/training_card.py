@@ -1,0 +1,55 @@
+"""The end of a training: its card (what was trained on what, by which command) and the bundle."""
+
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import timm
+import torch
+
+from .. import __version__
+from ..datasets.coco import CocoFile
+from ..weights.bundle import read_bundle, write_bundle
+
+
+def training_card(config, files: list[tuple[CocoFile, Path]], figures: Mapping[str, float]) -> dict:
+    """What the bundle says of its training: data and licences, command, figures on validation, versions."""
+    return {
+        "command": shlex.join(["segattr", *sys.argv[1:]]),
+        "date": date.today().isoformat(),
+        "data": [
+            {
+                "file": path.name,
+                "description": coco.info.get("description", ""),
+                "images": len(coco.images),
+                "annotations": len(coco.annotations),
+                "licenses": coco.licenses,
+            }
+            for path, (coco, _) in zip(config.data, files, strict=True)
+        ],
+        "validation": {"file": config.val.name, "note": "chose the best epoch: validation figures, not test figures"},
+        "figures": {name: round(float(value), 4) for name, value in figures.items()},
+        "versions": {
+            "segattr": __version__,
+            "torch": torch.__version__,
+            "timm": timm.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def finish_bundle(out: Path, name: str, part: dict, state: dict, card: dict, join: Path | None, half: bool) -> Path:
+    """Write ``out/bundle`` with the new part and, from ``join``, the parts it lacks. Returns its folder."""
+    parts, states, cards = {name: part}, {name: state}, {name: card}
+    if join is not None:
+        other = read_bundle(join)
+        for kept in other.parts:
+            if kept != name:
+                parts[kept], states[kept] = other.parts[kept], other.tensors(kept)
+                cards[kept] = other.card.get(kept, {})
+    bundle = write_bundle(out / "bundle", parts, states, cards, half=half)
+    print(f"bundle: {bundle.folder}", file=sys.stderr)
+    return bundle.folder
