@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torchvision.ops import roi_align
 
 from ..seg.segments import Segment
@@ -59,11 +60,8 @@ def cut_one(image: np.ndarray, segment: Segment, size_px: int, grow: float) -> n
     bx0, by0, bx1, by1 = segment.xyxy
     # The square always covers the box along its longer side, up to rounding: clip to be safe for grow = 0.
     sx0, sy0, sx1, sy1 = max(bx0, x0), max(by0, y0), min(bx1, x0 + side), min(by1, y0 + side)
-    np.multiply(
-        segment.mask[sy0 - by0 : sy1 - by0, sx0 - bx0 : sx1 - bx0],
-        255,
-        out=mask[sy0 - y0 : sy1 - y0, sx0 - x0 : sx1 - x0],
-    )
+    mask[sy0 - y0 : sy1 - y0, sx0 - x0 : sx1 - x0] = segment.mask[sy0 - by0 : sy1 - by0, sx0 - bx0 : sx1 - bx0]
+    mask *= 255
     crop = np.empty((size_px, size_px, 4), np.uint8)
     crop[..., :3] = cv2.resize(rgb, (size_px, size_px), interpolation=how)
     crop[..., 3] = cv2.resize(mask, (size_px, size_px), interpolation=how)
@@ -77,13 +75,14 @@ def _cut_on_device(images, segments, owner, size_px, grow, device) -> torch.Tens
         if not rows:
             continue
         photo = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float()
+        photo = F.pad(photo, (1, 1, 1, 1))  # roi_align repeats the rim for one px; the zeros must begin at the edge
         squares = [square_around(segments[row].xyxy, grow) for row in rows]
         boxes = torch.tensor([[x, y, x + side, y + side] for x, y, side in squares], dtype=torch.float32, device=device)
-        rgb = roi_align(photo, [boxes], size_px, sampling_ratio=-1, aligned=True)
+        rgb = roi_align(photo, [boxes + 1], size_px, sampling_ratio=-1, aligned=True)
         for k, row in enumerate(rows):
             x, y = segments[row].xyxy[:2]
             mask = torch.from_numpy(segments[row].mask).to(device)[None, None].float() * 255
-            shifted = boxes[k : k + 1] - torch.tensor([x, y, x, y], dtype=torch.float32, device=device)
-            alpha = roi_align(mask, [shifted], size_px, sampling_ratio=-1, aligned=True)
+            shifted = boxes[k : k + 1] + 1 - torch.tensor([x, y, x, y], dtype=torch.float32, device=device)
+            alpha = roi_align(F.pad(mask, (1, 1, 1, 1)), [shifted], size_px, sampling_ratio=-1, aligned=True)
             crops[row] = torch.cat([rgb[k], alpha[0]]).round_().clamp_(0, 255).to(torch.uint8)
     return crops
