@@ -9,6 +9,7 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
 from segattr.datasets import masks
 from segattr.datasets.errors import InputError
 from segattr.seg.coco_eval import COCO_KEYS, Objects, coco_numbers, make_objects
@@ -33,7 +34,7 @@ def jitter(rng: np.random.Generator, rle: dict) -> dict:
 
 
 def random_problem(seed: int) -> tuple[Objects, Objects, list[tuple[int, int]], int]:
-    """Crowds, tied scores, photos and categories without truth or without detections, some photos past 100 detections."""
+    """Crowds, tied scores, photos and categories without truth or detections, some photos past 100 detections."""
     rng = np.random.default_rng(seed)
     photos, categories = int(rng.integers(1, 6)), int(rng.integers(1, 5))
     n = int(rng.integers(0, 14))
