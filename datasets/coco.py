@@ -1,19 +1,35 @@
 """COCO files with attributes: read, write, masks, where a photo lies."""
 
-import gc
-import posixpath
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from . import masks
+from .document import Document, gc_paused, read_document
 from .errors import InputError
 from .files import write_atomic
-from .schema import Schema, shown
+from .paths import resolve_image
+from .schema import Schema
+from .segmentations import decoded
+from .validate import document_defects, refuse
+
+__all__ = [
+    "Annotation",
+    "Category",
+    "CocoFile",
+    "Image",
+    "annotation_rle",
+    "read_coco",
+    "resolve_image",
+    "to_json",
+    "write_coco",
+]
+
+_SHORT = 16  # a segmentation of fewer bytes holds no mask: null or [], perhaps with spaces
 
 
 class Image(msgspec.Struct):
@@ -52,6 +68,27 @@ class Annotation(msgspec.Struct):
     score: float | None = None
     extra: dict[str, Any] = {}
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Annotation):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__struct_fields__)
+
+
+_stored = Annotation.segmentation  # the struct's own slot
+
+
+def _segmentation(self: Annotation) -> list[list[float]] | dict[str, Any] | None:
+    value = _stored.__get__(self)
+    if type(value) is msgspec.Raw:
+        value = msgspec.json.decode(value)
+        _stored.__set__(self, value)
+    return value
+
+
+# A polygon read from a file stays text until somebody asks for it: as lists of floats it takes five times the memory,
+# and most programs only write it again or rasterise it once.
+Annotation.segmentation = property(_segmentation, _stored.__set__)
+
 
 @dataclass
 class CocoFile:
@@ -82,67 +119,60 @@ class CocoFile:
         return found
 
 
-@contextmanager
-def gc_paused() -> Iterator[None]:
-    """No garbage collection inside: making millions of objects that all live on is most of the cost of reading."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def read_coco(path: str | Path, *, renumber: bool = False) -> CocoFile:
+    """Read a COCO file.
 
+    Missing ``area`` and ``bbox`` are filled in from the mask, ``iscrowd`` with 0. Ids stay as they are;
+    ``renumber=True`` gives the annotations ids from 1 on and so reads files whose annotation ids are none. Photos are
+    not looked at: by convention ``file_name`` is relative to the folder of the file.
 
-def read_coco(path: str | Path) -> CocoFile:
-    """Read a COCO file. Raises InputError for a file that cannot be read or has defects."""
-    path = Path(path)
+    Raises InputError that names the first defects (file, JSON path, found, expected, mend) and how many more there
+    are. Defects that change no number (``Defect.fatal`` is False) are warned of.
+    """
     with gc_paused():
-        try:
-            data = msgspec.json.decode(path.read_bytes())
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: cannot be read as JSON ({error}).") from error
-        if not isinstance(data, dict):
-            raise InputError(f"{path}: found {shown(data)}, expected a COCO object with images and annotations.")
-        return _build(data, str(path))
+        document = read_document(path)
+        defects = document_defects(document, annotation_ids=not renumber)
+        refuse(document, defects)
+        if defects:
+            more = f" and {len(defects) - 1} more; 'segattr data validate' lists them" if len(defects) > 1 else ""
+            warnings.warn(f"{defects[0]}{more}", stacklevel=2)
+        return _build(document, renumber)
 
 
-def _build(data: dict[str, Any], where: str) -> CocoFile:
-    data = dict(data)
-    schema = Schema.from_json(data.pop("attribute_schema", None), f"{where}: attribute_schema")
-    images = [_image(d) for d in data.pop("images")]
+def _build(document: Document, renumber: bool) -> CocoFile:
+    data = document.data
+    if renumber:
+        for i, row in enumerate(document.annotations):
+            row["id"] = i + 1
+    images = [Image(d.pop("id"), d.pop("file_name"), d.pop("width"), d.pop("height"), d) for d in data.pop("images")]
     by_id = {image.id: image for image in images}
     return CocoFile(
         images=images,
-        annotations=[_annotation(d, by_id) for d in data.pop("annotations")],
-        categories=[_category(d) for d in data.pop("categories")],
-        schema=schema,
+        annotations=[_annotation(row, by_id) for row in document.annotations],
+        categories=[Category(d.pop("id"), d.pop("name"), d) for d in data.pop("categories")],
+        schema=Schema.from_json(data.pop("attribute_schema", None), str(document.path)),
         info=data.pop("info", None) or {},
         licenses=data.pop("licenses", None) or [],
         extra=data,
     )
 
 
-def _image(d: dict[str, Any]) -> Image:
-    return Image(d.pop("id"), d.pop("file_name"), d.pop("width"), d.pop("height"), d)
-
-
-def _category(d: dict[str, Any]) -> Category:
-    return Category(d.pop("id"), d.pop("name"), d)
-
-
-def _annotation(d: dict[str, Any], images: dict[int, Image]) -> Annotation:
+def _annotation(row: dict[str, Any], images: dict[int, Image]) -> Annotation:
+    """The typed annotation of a checked row, which is used up: what is left of it are the unknown keys."""
+    segmentation = row.pop("segmentation", None)
+    if segmentation is not None and len(segmentation) < _SHORT:
+        segmentation = decoded(segmentation)
     annotation = Annotation(
-        id=d.pop("id"),
-        image_id=d.pop("image_id"),
-        category_id=d.pop("category_id"),
-        segmentation=d.pop("segmentation", None) or None,
-        bbox=d.pop("bbox", None),
-        area=d.pop("area", None),
-        iscrowd=int(d.pop("iscrowd", None) or 0),
-        attributes=d.pop("attributes", None) or {},
-        score=d.pop("score", None),
-        extra=d,
+        id=row.pop("id"),
+        image_id=row.pop("image_id"),
+        category_id=row.pop("category_id"),
+        segmentation=segmentation,
+        bbox=row.pop("bbox", None),
+        area=row.pop("area", None),
+        iscrowd=int(row.pop("iscrowd", None) or 0),
+        attributes=row.pop("attributes", None) or {},
+        score=row.pop("score", None),
+        extra=row,
     )
     if annotation.bbox is None or annotation.area is None:
         _fill(annotation, images[annotation.image_id])
@@ -151,10 +181,8 @@ def _annotation(d: dict[str, Any], images: dict[int, Image]) -> Annotation:
 
 def _fill(annotation: Annotation, image: Image) -> None:
     """The missing box and area, from the mask; a lone box gives its own area."""
-    from . import masks
-
     if annotation.segmentation is None:
-        annotation.area = float(annotation.bbox[2] * annotation.bbox[3])
+        annotation.area = annotation.bbox[2] * annotation.bbox[3]
         return
     rle = annotation_rle(annotation, image)
     if annotation.bbox is None:
@@ -179,24 +207,25 @@ def to_json(coco: CocoFile) -> dict[str, Any]:
     }
     if len(coco.schema):
         data["attribute_schema"] = coco.schema.to_json()
-    return data | coco.extra
+    return {**data, **coco.extra, **data}
 
 
 def _image_json(image: Image) -> dict[str, Any]:
     known = {"id": image.id, "file_name": image.file_name, "width": image.width, "height": image.height}
-    return known | image.extra
+    return {**known, **image.extra, **known}
 
 
 def _annotation_json(annotation: Annotation) -> dict[str, Any]:
     d: dict[str, Any] = {"id": annotation.id, "image_id": annotation.image_id, "category_id": annotation.category_id}
     # pycocotools' loadRes and annToRLE want the key; an empty list is how COCO writes "only a box".
-    d["segmentation"] = [] if annotation.segmentation is None else annotation.segmentation
+    segmentation = _stored.__get__(annotation)
+    d["segmentation"] = [] if segmentation is None else segmentation
     d |= {"bbox": annotation.bbox, "area": annotation.area, "iscrowd": annotation.iscrowd}
     if annotation.attributes:
         d["attributes"] = annotation.attributes
     if annotation.score is not None:
         d["score"] = annotation.score
-    return d | annotation.extra
+    return {**d, **annotation.extra, **d} if annotation.extra else d
 
 
 def annotation_rle(annotation: Annotation, image: Image) -> dict[str, Any]:
@@ -204,36 +233,9 @@ def annotation_rle(annotation: Annotation, image: Image) -> dict[str, Any]:
 
     Raises InputError for an annotation that has only a box: a box is not a mask.
     """
-    from . import masks
-
     if annotation.segmentation is None:
         raise InputError(
             f"annotation {annotation.id} of {image.file_name} has no segmentation, only a box; expected polygons or "
             "an RLE: annotate its mask or leave it out."
         )
     return masks.to_rle(annotation.segmentation, image.height, image.width)
-
-
-def file_name_defect(file_name: str) -> str | None:
-    """Why a ``file_name`` could point out of the image folder, or None. Looks at the text alone."""
-    if not file_name or "\0" in file_name:
-        return "is empty" if not file_name else "holds a NUL character"
-    if file_name.startswith(("/", "\\")) or PureWindowsPath(file_name).drive:
-        return "is an absolute path"
-    parts = posixpath.normpath(file_name.replace("\\", "/")).split("/")
-    return "leaves the image folder" if parts[0] == ".." else None
-
-
-def resolve_image(images_dir: str | Path, file_name: str) -> Path:
-    """``images_dir / file_name``, certain to lie inside ``images_dir`` after symlinks are followed.
-
-    The file need not exist. Raises InputError when the name is absolute, climbs out by ``..`` or is a symlink to the
-    outside.
-    """
-    mend = f"expected a path inside {images_dir}: move the photo there or give its folder with --images"
-    if why := file_name_defect(file_name):
-        raise InputError(f"file_name {shown(file_name)} {why}; {mend}.")
-    path = Path(images_dir) / file_name
-    if not path.resolve().is_relative_to(Path(images_dir).resolve()):
-        raise InputError(f"file_name {shown(file_name)} is a link out of the image folder; {mend}.")
-    return path

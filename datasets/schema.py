@@ -111,8 +111,8 @@ class Schema:
             elif not attribute.applies_to(category):
                 only = listed(attribute.categories or ())
                 found.append((name, f"does not apply to category {category!r} (only to {only}); remove it"))
-            else:
-                found.extend((name + path, message) for path, message in _value_defects(attribute, value))
+            elif wrong := _value_defects(attribute, value):
+                found += [(name + path, message) for path, message in wrong]
         return found
 
 
@@ -124,7 +124,7 @@ def _value_defects(attribute: Attribute, value: Any) -> list[tuple[str, str]]:
             return [("", f"found {shown(value)}, expected a number{f' in {attribute.unit}' if attribute.unit else ''}")]
         return []
     if attribute.kind == "single":
-        if value in attribute.values if isinstance(value, str) else False:
+        if isinstance(value, str) and value in attribute.values:
             return []
         return [("", f"found {shown(value)}, expected one of {listed(attribute.values)}")]
     if not isinstance(value, list):
