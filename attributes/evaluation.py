@@ -229,8 +229,14 @@ def attribute_columns(attribute: Attribute, dicts: Sequence[dict[str, Any]]) -> 
     values = [one.get(attribute.name) for one in dicts]
     if attribute.kind == "number":
         return [value if isinstance(value, int | float) else None for value in values]
-    columns = [None if value is None else [value] if isinstance(value, str) else list(value) for value in values]
+    columns = [None if value is None else _labels(value) for value in values]
     return columns if attribute.kind == "multi" else [one and one[:1] for one in columns]
+
+
+def _labels(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
 
 
 class AttributeMetrics:

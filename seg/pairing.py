@@ -1,0 +1,300 @@
+"""Truth and predictions of one set of photos, brought together: which photo is which, which category is which."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..datasets import masks
+from ..datasets.coco import Annotation, CocoFile, Image, read_coco
+from ..datasets.document import gc_paused
+from ..datasets.errors import InputError
+from ..datasets.schema import Schema, listed
+from .coco_eval import Objects, make_objects
+
+
+class Result(msgspec.Struct):
+    """One entry of a COCO results list: ``segmentation`` (polygons or RLE), ``bbox`` (xywh, px) or both."""
+
+    image_id: int
+    category_id: int
+    score: float
+    segmentation: list[list[float]] | dict[str, Any] | None = None
+    bbox: list[float] | None = None
+    attributes: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a prediction file says, ids as in the file.
+
+    images, categories, schema are None for a plain results list: then ids are those of the truth.
+    """
+
+    where: str
+    images: list[Image] | None
+    categories: dict[int, str] | None
+    schema: Schema | None
+    items: Sequence[Annotation | Result]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Truth and detections over the truth's photos (``images``) and categories (``categories``, names).
+
+    truth_attributes, detection_attributes: one dict per instance, in the order of ``truth`` and ``detections``.
+    detection_categories: the predicted names, also those the truth does not know (their category index is -1).
+    missing: file names of photos of the truth that the predictions do not hold; their products count as missed.
+    notes: sentences for the reader, each about something that changes what the numbers mean.
+    """
+
+    images: list[Image]
+    categories: list[str]
+    truth: Objects
+    detections: Objects
+    truth_attributes: list[dict[str, Any]]
+    detection_attributes: list[dict[str, Any]]
+    detection_categories: list[str]
+    schema: Schema
+    predicted_schema: Schema | None
+    missing: list[str]
+    notes: list[str]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) px of every photo."""
+        return [(image.height, image.width) for image in self.images]
+
+    @property
+    def masked(self) -> bool:
+        """Whether both sides hold masks; else there are boxes only."""
+        return self.truth.rle is not None and self.detections.rle is not None
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """A COCO file with scores (``predictions.json``, or the folder that holds it) or a COCO results list.
+
+    Raises InputError for a file that is neither, or is damaged.
+    """
+    path = Path(path)
+    if path.is_dir() and (path / "predictions.json").is_file():
+        path = path / "predictions.json"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); expected predictions.json or a results list."
+        ) from error
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"[":
+        coco = read_coco(path)
+        return Predictions(str(path), coco.images, _names(coco), coco.schema, coco.annotations)
+    try:
+        with gc_paused():
+            items = msgspec.json.decode(data, type=list[Result])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: not a COCO results list ({error}); expected a list of "
+            "{image_id, category_id, score, segmentation and/or bbox}."
+        ) from error
+    return Predictions(str(path), None, None, None, items)
+
+
+def pair(truth: CocoFile, predictions: Predictions, *, where: str = "truth") -> Pairing:
+    """Bring both together. ``where`` names the truth in messages.
+
+    Photos are matched by file name (``match_names``), categories by name; in a results list both by id. Detections on
+    photos outside the truth take no part. Raises InputError when the two share no photo, when a file name fits several
+    photos, when a photo has another size in the predictions, and for damaged masks or boxes.
+    """
+    if not truth.images:
+        raise InputError(f"{where}: holds no images; there is nothing to evaluate on.")
+    notes: list[str] = []
+    row_of, seen = _photos(truth, predictions, where, notes)
+    names = [category.name for category in truth.categories]
+    if len(set(names)) != len(names):
+        raise InputError(f"{where}: two categories share a name ({listed(names)}); expected each name once.")
+    index = {name: i for i, name in enumerate(names)}
+    truth_names, row = _names(truth), {image.id: i for i, image in enumerate(truth.images)}
+    truth_objects = _objects(
+        truth.annotations,
+        [row[one.image_id] for one in truth.annotations],
+        [index[truth_names[one.category_id]] for one in truth.annotations],
+        truth.images,
+        where,
+        scored=False,
+    )
+    kept = [one for one in predictions.items if one.image_id in row_of]
+    if outside := len(predictions.items) - len(kept):
+        notes.append(f"{_count(outside, 'detection')} on photos outside the truth took no part.")
+    predicted_names = predictions.categories or truth_names
+    found_names = [predicted_names.get(one.category_id, f"id {one.category_id}") for one in kept]
+    detections = _objects(
+        kept,
+        [row_of[one.image_id] for one in kept],
+        [index.get(name, -1) for name in found_names],
+        truth.images,
+        predictions.where,
+        scored=True,
+    )
+    notes += _detection_notes(kept, found_names, index, truth_objects, detections)
+    return Pairing(
+        images=truth.images,
+        categories=names,
+        truth=truth_objects,
+        detections=detections,
+        truth_attributes=[one.attributes for one in truth.annotations],
+        detection_attributes=[one.attributes for one in kept],
+        detection_categories=found_names,
+        schema=truth.schema,
+        predicted_schema=predictions.schema,
+        missing=[image.file_name for i, image in enumerate(truth.images) if i not in seen],
+        notes=notes,
+    )
+
+
+def match_names(truth: Sequence[str], predicted: Sequence[str]) -> dict[int, int]:
+    """predicted index -> truth index of the same photo.
+
+    Two names are the same photo when they are equal or one is the tail of the other in whole folder names
+    (``images/a.jpg`` and ``a.jpg``). Equal names go first, then the longest shared tail. Raises InputError when a name
+    fits several photos equally well.
+    """
+    left, right = [_parts(name) for name in truth], [_parts(name) for name in predicted]
+    by_tail: dict[tuple[str, ...], list[int]] = {}
+    for i, parts in enumerate(left):
+        for start in range(len(parts)):
+            by_tail.setdefault(parts[start:], []).append(i)
+    candidates: list[tuple[float, int, int]] = []  # (shared length, predicted, truth)
+    for j, parts in enumerate(right):
+        candidates += [(_shared(left[i], parts), j, i) for i in by_tail.get(parts, ())]
+        for start in range(1, len(parts)):
+            tail = parts[start:]
+            candidates += [(len(tail), j, i) for i in by_tail.get(tail, ()) if left[i] == tail]
+    found: dict[int, int] = {}
+    taken: set[int] = set()
+    for level in sorted({shared for shared, _, _ in candidates}, reverse=True):
+        open_pairs = [(j, i) for shared, j, i in candidates if shared == level and j not in found and i not in taken]
+        _refuse_ambiguous(open_pairs, truth, predicted)
+        found.update(open_pairs)
+        taken.update(i for _, i in open_pairs)
+    return found
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+
+
+def _shared(left: tuple[str, ...], right: tuple[str, ...]) -> float:
+    return float("inf") if left == right else len(right)
+
+
+def _refuse_ambiguous(pairs: list[tuple[int, int]], truth: Sequence[str], predicted: Sequence[str]) -> None:
+    for side, names, others, where in ((0, predicted, truth, "the truth"), (1, truth, predicted, "the predictions")):
+        first: dict[int, int] = {}
+        for pair_ in pairs:
+            mine, other = pair_[side], pair_[1 - side]
+            if mine in first:
+                both = f"{others[first[mine]]!r} and {others[other]!r}"
+                raise InputError(
+                    f"photo {names[mine]!r} fits two photos of {where}, {both}; give both files names relative to the "
+                    "same folder."
+                )
+            first[mine] = other
+
+
+def _photos(truth: CocoFile, predictions: Predictions, where: str, notes: list[str]) -> tuple[dict[int, int], set[int]]:
+    """Prediction image id -> row of the truth's photo, and the rows that the predictions hold."""
+    if predictions.images is None:
+        row_of = {image.id: i for i, image in enumerate(truth.images)}
+        seen = {row_of[one.image_id] for one in predictions.items if one.image_id in row_of}
+        if predictions.items and not seen:
+            ids = f"{predictions.items[0].image_id} there, {truth.images[0].id} here"
+            raise InputError(
+                f"{predictions.where} and {where} share no images: no image_id of the results is an image of the truth "
+                f"(first ids: {ids}); expected results made for this truth."
+            )
+        return row_of, seen
+    names = [image.file_name for image in truth.images]
+    pairs = match_names(names, [image.file_name for image in predictions.images])
+    if not pairs:
+        there = repr(predictions.images[0].file_name) if predictions.images else "no images at all"
+        raise InputError(
+            f"{predictions.where} and {where} share no images: photos are matched by file name (first names: {there} "
+            f"and {names[0]!r}); expected predictions of the photos in the truth."
+        )
+    for j, i in pairs.items():
+        _same_size(predictions.images[j], truth.images[i], predictions.where, where)
+    if more := len(predictions.images) - len(pairs):
+        notes.append(f"{_count(more, 'photo')} of the predictions {'is' if more == 1 else 'are'} not in the truth.")
+    return {predictions.images[j].id: i for j, i in pairs.items()}, set(pairs.values())
+
+
+def _same_size(predicted: Image, truth: Image, predicted_where: str, where: str) -> None:
+    sizes = [(image.width, image.height) for image in (predicted, truth)]
+    if sizes[0] != sizes[1]:
+        raise InputError(
+            f"{predicted.file_name} is {sizes[0][0]} x {sizes[0][1]} px in {predicted_where} but {sizes[1][0]} x "
+            f"{sizes[1][1]} px in {where}; masks of two sizes cannot be compared: predict on the photos of the truth."
+        )
+
+
+def _objects(
+    items: Sequence[Annotation | Result],
+    rows: list[int],
+    categories: list[int],
+    images: list[Image],
+    where: str,
+    scored: bool,
+) -> Objects:
+    """Columns; masks only where every instance has one."""
+    masked = all(one.segmentation for one in items)
+    rle = [] if masked else None
+    xywh, crowd, area = [], [], []
+    for i, (one, row) in enumerate(zip(items, rows, strict=True)):
+        image = images[row]
+        spot = f"{where}: instance {i + 1} of {len(items)}, on {image.file_name}"
+        if masked:
+            try:
+                rle.append(masks.to_rle(one.segmentation, image.height, image.width))
+            except InputError as error:
+                raise InputError(f"{spot}: {error}.") from error
+        box = one.bbox or None
+        if box is None and masked:
+            box = masks.xywh(rle[-1])
+        if box is None or len(box) != 4:
+            raise InputError(f"{spot}: bbox is {box}; expected [x, y, width, height] (some instances have no mask).")
+        xywh.append(box)
+        crowd.append(bool(getattr(one, "iscrowd", 0)) and not scored)
+        area.append(box[2] * box[3] if scored else one.area)
+    score = [1.0 if one.score is None else one.score for one in items] if scored else None
+    return make_objects(rows, categories, xywh=xywh, rle=rle, area=area, crowd=crowd, score=score)
+
+
+def _detection_notes(kept, names: list[str], index: dict[str, int], truth: Objects, found: Objects) -> list[str]:
+    notes = []
+    unknown = [name for name in names if name not in index]
+    if unknown:
+        notes.append(
+            f"{_count(len(unknown), 'detection')} of a category that the truth does not know "
+            f"({listed(sorted(set(unknown)), 5)}): left out of the COCO numbers by category, kept in the class-agnostic."
+        )
+    if unscored := sum(one.score is None for one in kept):
+        notes.append(f"{_count(unscored, 'detection')} without a score: taken as 1.0.")
+    if odd := int(((found.score < 0) | (found.score > 1)).sum()):
+        notes.append(
+            f"{_count(odd, 'score')} outside 0..1: only their order matters to COCO, but check where they come from."
+        )
+    for side, objects in (("truth", truth), ("predictions", found)):
+        if objects.rle is None:
+            notes.append(f"Not every instance of the {side} has a mask: boxes are compared, no segm numbers.")
+    return notes
+
+
+def _names(coco: CocoFile) -> dict[int, str]:
+    return {category.id: category.name for category in coco.categories}
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
