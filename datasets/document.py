@@ -112,7 +112,7 @@ def _second_look(path: Path, text: bytes, refusal: Exception) -> Document:
     """msgspec refused the text. The standard library takes NaN and Infinity, so that each can be named by its path, and
     tells line and column of what is no JSON at all."""
     try:
-        value = json.loads(text)
+        value = json.loads(text.decode())  # of bytes it would guess the encoding
     except json.JSONDecodeError as error:
         cut = error.pos >= len(text.decode().rstrip()) or error.msg.startswith("Unterminated string")
         what = "the file is cut short" if cut else f"not JSON ({error.msg.lower()})"
@@ -123,10 +123,10 @@ def _second_look(path: Path, text: bytes, refusal: Exception) -> Document:
         return Document(path, problems=[("", message)], readable=False)
     if not isinstance(value, dict):
         return _not_an_object(path, value)
-    problems = [
-        (where, f"found {found}, which is not JSON, expected a finite number; write null or leave the key out")
-        for where, found in _not_finite(value)
-    ]
+    problems = []
+    for where, found in _not_finite(value):
+        mend = "draw the mask again" if ".segmentation" in where else "write null or leave the key out"
+        problems.append((where, f"found {found}, which is not JSON, expected a finite number; {mend}"))
     rows = value.pop("annotations", None)
     return Document(path, value, rows, problems or [("", f"not JSON ({refusal}); export it again")])
 

@@ -51,9 +51,11 @@ def _rle_defects(rle: dict[str, Any], size: tuple[int, int] | None) -> Iterator[
         turned = " (width and height are swapped)" if tuple(said[::-1]) == size else ""
         mend = "draw the mask again on this photo, or correct the size"
         yield ".size", f"found {said}, expected {list(size)}, the image's [height, width]{turned}; {mend}", True
-    if not isinstance(counts, str | list) or (isinstance(counts, list) and any(type(n) is not int for n in counts)):
+    listed = isinstance(counts, list) and all(type(n) is int and abs(n) <= FARTHEST_PX**2 for n in counts)
+    if not listed and not isinstance(counts, str):
         found = f"found {shown(counts)}" if "counts" in rle else "is missing"
-        yield ".counts", f"{found}, expected a string (compressed) or a list of run lengths", True
+        mend = "draw the mask again or restore the file"
+        yield ".counts", f"{found}, expected a string (compressed) or a list of run lengths in pixels; {mend}", True
         return
     try:
         # Before pycocotools sees it: that trusts what it reads, and can read past the end of a garbled string.
@@ -63,7 +65,7 @@ def _rle_defects(rle: dict[str, Any], size: tuple[int, int] | None) -> Iterator[
 
 
 def _polygons_defects(polygons: list, size: tuple[int, int] | None, box: list[float] | None) -> Iterator[Finding]:
-    spans = []
+    spans, sound = [], True
     for i, polygon in enumerate(polygons):
         if type(polygon) is not list:
             yield f"[{i}]", f"found {shown(polygon)}, {_POLYGON}; remove it", True
@@ -78,8 +80,9 @@ def _polygons_defects(polygons: list, size: tuple[int, int] | None, box: list[fl
             xs, ys = polygon[0::2], polygon[1::2]
             spans.append((min(xs), min(ys), max(xs), max(ys)))
             if finding := _span_defect(spans[-1], size):
+                sound = False
                 yield f"[{i}]", *finding
-    if spans and len(spans) == len(polygons) and box is not None:
+    if sound and spans and len(spans) == len(polygons) and box is not None:
         yield from _box_disagrees(spans, box)
 
 
@@ -88,9 +91,9 @@ def _span_defect(span: tuple, size: tuple[int, int] | None) -> tuple[str, bool] 
     visible = x1 - x0 >= 1 or y1 - y0 >= 1
     if size is not None and visible and _inside(span, size, OUTSIDE_PX):
         return None
-    if not all(map(math.isfinite, span)):
+    if not all(-math.inf < v < math.inf for v in span):
         return None  # listed where the file was decoded
-    said = f"found points from ({x0:g}, {y0:g}) to ({x1:g}, {y1:g})"
+    said = f"found points from ({_brief(x0)}, {_brief(y0)}) to ({_brief(x1)}, {_brief(y1)})"
     if max(map(abs, span)) >= FARTHEST_PX:
         return f"{said}, expected points in the image; draw it again", True
     if not visible:
@@ -102,6 +105,10 @@ def _span_defect(span: tuple, size: tuple[int, int] | None) -> tuple[str, bool] 
     if x1 < 0 or y1 < 0 or x0 > w or y0 > h or not _inside(span, size, max(h, w)):
         return f"{said}, {inside}; they belong to another photo or another size of it: draw it again", True
     return f"{said}, {inside}; what lies outside is cut off: clip it", False
+
+
+def _brief(value: float) -> str:
+    return f"{value:g}" if abs(value) < 1e15 else shown(value, 20)  # an integer of JSON may be too long for a float
 
 
 def _inside(span: tuple, size: tuple[int, int], slack_px: float) -> bool:

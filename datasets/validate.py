@@ -1,5 +1,6 @@
 """Find what is wrong with a COCO file: all of it, each with its JSON path, what was found, expected, and the mend."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from .schema import Schema, schema_defects, shown
 from .segmentations import FARTHEST_PX, decoded, segmentation_defects
 
 MAX_PIXELS = 2**31  # the rasteriser counts pixels in 32 bits
+_MAX_INT = 2**63
 BOX_TOLERANCE_PX = 1.0
 _RENUMBER = "number them from 1 with: segattr data merge FILE --out NEW"
 
@@ -64,8 +66,9 @@ def refuse(document: Document, defects: list[Defect], shown_first: int = 3) -> N
     raise InputError("\n  ".join(lines))
 
 
-def is_number(value: Any) -> bool:
-    return type(value) is float or type(value) is int
+def _is_number(value: Any) -> bool:
+    """JSON's integers have no end; beyond 64 bits they are no number to anybody else."""
+    return type(value) is float or (type(value) is int and -_MAX_INT < value < _MAX_INT)
 
 
 class _Finder:
@@ -125,7 +128,7 @@ class _Finder:
     def check_id(self, where: str, row: dict[str, Any], taken: Any, fatal_below_1: bool = False) -> int | None:
         """The id of a row, or None where it is no new integer."""
         value = row.get("id")
-        if type(value) is not int:
+        if type(value) is not int or value >= _MAX_INT:
             self.add(f"{where}.id", f"{_found(row, 'id')}, expected an integer of 1 or more; give it one")
             return None
         if value < 1:
@@ -207,10 +210,12 @@ class _Finder:
         if box is None:
             return None
         where += ".bbox"
-        if type(box) is not list or len(box) != 4 or not all(map(is_number, box)):
+        if type(box) is not list or len(box) != 4 or not all(map(_is_number, box)):
             self.add(where, f"found {shown(box)}, expected [x, y, width, height] in pixels; {_DROP_BOX}")
             return None
         x, y, w, h = box
+        if not all(-math.inf < v < math.inf for v in box):
+            return None  # listed where the file was decoded
         if w < 0 or h < 0:
             self.add(where, f"found {shown(box)}, expected a width and height of 0 or more; {_DROP_BOX}")
         elif w == 0 or h == 0:
@@ -225,12 +230,12 @@ class _Finder:
 
     def check_scalars(self, where: str, row: dict[str, Any]) -> None:
         area, crowd, score = row.get("area"), row.get("iscrowd"), row.get("score")
-        if area is not None and (not is_number(area) or area < 0):
+        if area is not None and (not _is_number(area) or area < 0):
             mend = "expected a number of 0 or more; leave it out and it is filled in"
             self.add(f"{where}.area", f"found {shown(area)}, {mend}")
         if crowd is not None and (type(crowd) not in (int, bool) or crowd not in (0, 1)):
             self.add(f"{where}.iscrowd", f"found {shown(crowd)}, expected 0 or 1; leave it out for 0")
-        if score is not None and not is_number(score):
+        if score is not None and not _is_number(score):
             self.add(f"{where}.score", f"found {shown(score)}, expected a number; leave it out where there is none")
 
     def check_attributes(self, where: str, row: dict[str, Any], category_id: Any) -> None:

@@ -1,0 +1,283 @@
+"""`segattr data`: validate, stats, split, merge, synth: work on COCO files."""
+
+import dataclasses
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from ..datasets.coco import CocoFile, read_coco, write_coco
+from ..datasets.editing import AttributeStats, Stats, merge, rebase, split, stats
+from ..datasets.errors import InputError
+from ..datasets.validate import find_defects
+
+Paths = tyro.conf.Positional[tuple[Path, ...]]
+
+
+@dataclass(frozen=True)
+class ValidateConfig:
+    """List everything that is wrong with COCO files: an "error" stops every other verb, a "warning" is worth a look.
+
+    Exit code 0 without a finding, 1 with one.
+    """
+
+    files: Paths
+    """COCO files."""
+    images: Path | None = None
+    """The folder that file_name is relative to: look at the photos too (missing, broken, another size)."""
+    json: bool = False
+    """Print a list of {file, path, message, fatal}."""
+
+
+@dataclass(frozen=True)
+class StatsConfig:
+    """Count images, annotations, categories, attribute values and mask sizes."""
+
+    file: tyro.conf.Positional[Path]
+    """A COCO file."""
+    json: bool = False
+    """Print JSON in place of tables."""
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Cut a file into train, val and test, whole groups each, sizes and categories as even as groups allow."""
+
+    file: tyro.conf.Positional[Path]
+    """A COCO file."""
+    out: Path | None = None
+    """Folder of train.json, val.json, test.json. Left out: FILE.train.json, ... beside the file."""
+    val: float = 0.2
+    """Share of the images for validation, 0 for no such part."""
+    test: float = 0.0
+    """Share of the images for the test, 0 for no such part."""
+    group_by: str | None = None
+    """A key of the images (source_id, product, ...): equal values stay in one part."""
+    seed: int = 0
+    """The same seed gives the same parts."""
+
+
+@dataclass(frozen=True)
+class MergeConfig:
+    """Make one file of several: ids anew from 1, categories joined by name, schemas joined where they agree.
+
+    With a single file: number its ids from 1.
+    """
+
+    files: Paths
+    """COCO files."""
+    out: Path
+    """The file to write."""
+
+
+def validate(config: ValidateConfig) -> int:
+    defects = [defect for file in _given(config.files) for defect in find_defects(file, config.images)]
+    if config.json:
+        print(msgspec.json.format(msgspec.json.encode(defects)).decode())
+        return 1 if defects else 0
+    for defect in defects:
+        print(f"{'error' if defect.fatal else 'warning'}: {defect}")
+    errors = sum(defect.fatal for defect in defects)
+    if defects:
+        print(f"{_count(errors, 'error')}, {_count(len(defects) - errors, 'warning')}")
+    else:
+        print(f"{_count(len(config.files), 'file')} without a defect")
+    return 1 if defects else 0
+
+
+def show_stats(config: StatsConfig) -> int:
+    found = stats(read_coco(config.file))
+    if config.json:
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+        return 0
+    console = Console()
+    for table in _tables(found, config.file):
+        console.print(table, "")
+    return 0
+
+
+def split_file(config: SplitConfig) -> int:
+    if not (config.val >= 0 and config.test >= 0 and 0 < config.val + config.test < 1):
+        raise InputError(
+            f"--val {config.val:g} and --test {config.test:g}: expected shares of 0 or more, in all above 0 and below 1."
+        )
+    coco = read_coco(config.file)
+    shares = {"train": 1 - config.val - config.test, "val": config.val, "test": config.test}
+    parts = split(coco, {k: v for k, v in shares.items() if v > 0}, group_by=config.group_by, seed=config.seed)
+    folder = config.file.parent if config.out is None else config.out
+    prefix = f"{config.file.stem}." if config.out is None else ""
+    targets = {name: folder / f"{prefix}{name}.json" for name in parts}
+    _refuse_overwriting([config.file], targets.values())
+    note = None
+    for name, part in parts.items():
+        moved, note = _moved(part, config.file.parent, folder)
+        write_coco(targets[name], moved)
+        share = len(part.images) / len(coco.images)
+        counted = f"{_count(len(part.images), 'image')} ({share:.1%}), {_count(len(part.annotations), 'annotation')}"
+        print(f"{targets[name]}: {counted}")
+    if note:
+        print(note)
+    return 0
+
+
+def merge_files(config: MergeConfig) -> int:
+    files: dict[str, CocoFile] = {}
+    notes = []
+    for path in _given(config.files):
+        if str(path) in files:
+            raise InputError(f"{path} is named twice; expected each file once.")
+        files[str(path)], note = _moved(read_coco(path, renumber=True), path.parent, config.out.parent)
+        if note and len({file.parent.resolve() for file in config.files}) > 1:
+            raise InputError(
+                f"{path}: its photos cannot be named from {config.out.parent} without '../'; write --out into a folder "
+                "above all the files."
+            )
+        notes.append(note)
+    merged = merge(files)
+    write_coco(config.out, merged)
+    print(f"{config.out}: {_count(len(merged.images), 'image')}, {_count(len(merged.annotations), 'annotation')}")
+    if notes[0]:
+        print(notes[0])
+    return 0
+
+
+def _given(files: Sequence[Path]) -> Sequence[Path]:
+    if not files:
+        raise InputError("no file is named; expected one COCO file or more.")
+    return files
+
+
+def _refuse_overwriting(sources: Sequence[Path], targets: Any) -> None:
+    for target in targets:
+        if target.resolve() in [source.resolve() for source in sources]:
+            raise InputError(f"{target} would overwrite what it is made of; give another --out.")
+
+
+def _moved(coco: CocoFile, old_dir: Path, new_dir: Path) -> tuple[CocoFile, str | None]:
+    """The file as it is written into another folder, and what the user has to know.
+
+    Where the photos lie beside the file, their names are made relative to the new folder. Where they do not, the names
+    are relative to a folder that only the user knows, and they stay.
+    """
+    if old_dir.resolve() == new_dir.resolve() or not any((old_dir / image.file_name).exists() for image in coco.images):
+        return coco, None
+    moved = rebase(coco, old_dir, new_dir)
+    if moved is not None:
+        return moved, None
+    return coco, f"The photos are not under {new_dir}: file_name stays relative to {old_dir}; use --images {old_dir}"
+
+
+def _tables(found: Stats, file: Path) -> Iterator[Table]:
+    head = _table(file.name, "count")
+    head.add_row("images", f"{found.images:,}")
+    head.add_row("  without an annotation", f"{found.images_without_annotation:,}")
+    head.add_row("annotations", f"{found.annotations:,}")
+    head.add_row("  crowds", f"{found.crowds:,}")
+    head.add_row("  a box only, no mask", f"{found.box_only:,}")
+    yield head
+    yield _counts("category", found.categories, found.annotations)
+    for name, attribute in found.attributes.items():
+        yield _attribute_table(name, attribute, found.annotations)
+    if found.area_px:
+        sizes = _table("mask area", "px", "% of the photo")
+        for mark, px in found.area_px.items():
+            sizes.add_row(mark, f"{px:,.0f}", f"{found.area_share[mark]:.1%}")
+        yield sizes
+
+
+def _attribute_table(name: str, attribute: AttributeStats, annotations: int) -> Table:
+    if attribute.numbers:
+        table = _table(f"{name} (number)", "value")
+        for mark, value in attribute.numbers.items():
+            table.add_row(mark, f"{value:g}")
+        table.add_row("missing", f"{attribute.missing:,}", style="dim")
+        return table
+    table = _counts(f"{name} ({attribute.kind})", attribute.values, annotations)
+    table.add_row("missing", f"{attribute.missing:,}", _share(attribute.missing, annotations), style="dim")
+    return table
+
+
+def _counts(title: str, counts: dict[str, int], whole: int) -> Table:
+    table = _table(title, "count", "of annotations")
+    for name, count in counts.items():
+        table.add_row(name, f"{count:,}", _share(count, whole))
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column(title, min_width=24, overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right")
+    return table
+
+
+def _share(count: int, whole: int) -> str:
+    return f"{count / whole:.1%}" if whole else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _synth(argv: Sequence[str]) -> int:
+    from ..datasets.synthetic import SynthConfig, generate
+
+    @dataclass(frozen=True)
+    class Synth:
+        """Draw a catalog: photos of garments with exact masks and attributes, written as COCO."""
+
+        out: tyro.conf.Positional[Path]
+        """Folder of catalog.json and images/; made where it is missing."""
+        config: Annotated[SynthConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=SynthConfig)
+
+    asked = tyro.cli(Synth, args=argv, prog="segattr data synth")
+    print(f"{generate(asked.config, asked.out)}: {_count(asked.config.images, 'image')}")
+    return 0
+
+
+# verb -> (config, program, one line of help)
+VERBS: dict[str, tuple[type, Callable[[Any], int], str]] = {
+    "validate": (ValidateConfig, validate, "list everything that is wrong with COCO files"),
+    "stats": (StatsConfig, show_stats, "count images, categories, attribute values, mask sizes"),
+    "split": (SplitConfig, split_file, "cut a file into train, val, test; groups stay whole"),
+    "merge": (MergeConfig, merge_files, "make one file of several, ids from 1"),
+}
+
+
+def usage() -> str:
+    lines = ["usage: segattr data VERB ... (segattr data VERB --help tells its flags)", ""]
+    lines += [f"  {verb:<9} {text}" for verb, (_, _, text) in VERBS.items()]
+    return "\n".join([*lines, "  synth     draw a catalog with exact masks and attributes"])
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """A warning is a sentence for the reader, not a line of our source."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: print(f"segattr: warning: {message}", file=sys.stderr)
+        yield
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one of the verbs. Returns 0, or 1 where `validate` finds a defect, or 2 for an unknown verb."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    verb, rest = argv[0], list(argv[1:])
+    with _plain_warnings():
+        if verb == "synth":
+            return _synth(rest)
+        if verb not in VERBS:
+            raise InputError(f"no verb {verb!r} in segattr data; expected one of {', '.join(VERBS)}, synth.")
+        config, program, _ = VERBS[verb]
+        return program(tyro.cli(config, args=rest, prog=f"segattr data {verb}"))
