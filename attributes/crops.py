@@ -1,7 +1,7 @@
 """Instances cut from photos as one batch of 4-channel crops: RGB and the mask, resampled together.
 
 Two cutters, one result (a test compares them): on a CPU cv2, crop by crop into one array; on a GPU `roi_align` over
-the photos on the device. Both take the same integer square around the box, zero outside the photo.
+the photos on the device. Both take the same integer square around the box; outside the photo lies GROUND, mask 0.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torchvision.ops import roi_align
 
+from ..datasets.transforms import GROUND
 from ..seg.segments import Segment
 
 
@@ -55,7 +56,7 @@ def cut_one(image: np.ndarray, segment: Segment, size_px: int, grow: float) -> n
     rgb = image[top:bottom, left:right]
     borders = (top - y0, y0 + side - bottom, left - x0, x0 + side - right)
     if any(borders):
-        rgb = cv2.copyMakeBorder(rgb, *borders, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+        rgb = cv2.copyMakeBorder(rgb, *borders, cv2.BORDER_CONSTANT, value=GROUND)
     mask = np.zeros((side, side), np.uint8)
     bx0, by0, bx1, by1 = segment.xyxy
     # The square always covers the box along its longer side, up to rounding: clip to be safe for grow = 0.
@@ -70,15 +71,16 @@ def cut_one(image: np.ndarray, segment: Segment, size_px: int, grow: float) -> n
 
 def _cut_on_device(images, segments, owner, size_px, grow, device) -> torch.Tensor:
     crops = torch.empty((len(segments), 4, size_px, size_px), dtype=torch.uint8, device=device)
+    ground = torch.tensor(GROUND, dtype=torch.float32, device=device).view(1, 3, 1, 1)
     for i, image in enumerate(images):
         rows = [row for row, of in enumerate(owner) if of == i]
         if not rows:
             continue
-        photo = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float()
+        photo = torch.from_numpy(np.ascontiguousarray(image)).to(device).permute(2, 0, 1)[None].float() - ground
         photo = F.pad(photo, (1, 1, 1, 1))  # roi_align repeats the rim for one px; the zeros must begin at the edge
         squares = [square_around(segments[row].xyxy, grow) for row in rows]
         boxes = torch.tensor([[x, y, x + side, y + side] for x, y, side in squares], dtype=torch.float32, device=device)
-        rgb = roi_align(photo, [boxes + 1], size_px, sampling_ratio=-1, aligned=True)
+        rgb = roi_align(photo, [boxes + 1], size_px, sampling_ratio=-1, aligned=True) + ground
         for k, row in enumerate(rows):
             x, y = segments[row].xyxy[:2]
             mask = torch.from_numpy(segments[row].mask).to(device)[None, None].float() * 255

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
 
 from ..datasets.errors import InputError
@@ -75,7 +75,7 @@ def fit(
     loader, steps = make_loader(data, config, rank, world)
     optimizer = torch.optim.AdamW(parameter_groups(task, config), weight_decay=config.weight_decay)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_schedule(config, steps))
-    ema = AveragedModel(task, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay), use_buffers=True)
+    ema = AveragedModel(task, multi_avg_fn=ema_average(config.ema_decay), use_buffers=True)
     dtype = amp_dtype(config, device)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     state = {"task": task, "ema": ema, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
@@ -174,9 +174,6 @@ def _seed_worker(worker: int) -> None:
     seed = torch.initial_seed() % 2**32  # differs by worker and, since the base seed is drawn anew, by epoch
     random.seed(seed)
     np.random.seed(seed)
-    transform = getattr(torch.utils.data.get_worker_info().dataset, "transform", None)
-    if hasattr(transform, "set_random_seed"):
-        transform.set_random_seed(seed)
 
 
 def seed_everything(seed: int, epoch: int, rank: int) -> None:
@@ -214,6 +211,21 @@ def lr_schedule(config: LoopConfig, steps: int) -> Callable[[int], float]:
         return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     return factor
+
+
+def ema_average(decay: float) -> Callable:
+    """Exponential averaging whose decay rises to ``decay`` over the first steps: a fixed one would carry the random
+    first weights for thousands of steps. For AveragedModel's ``multi_avg_fn``."""
+
+    @torch.no_grad()
+    def average(averaged: list[torch.Tensor], current: list[torch.Tensor], count: torch.Tensor | int) -> None:
+        now = min(decay, (1 + int(count)) / (10 + int(count)))
+        if averaged[0].is_floating_point():
+            torch._foreach_lerp_(averaged, current, 1 - now)
+        else:  # BatchNorm's step counters
+            torch._foreach_copy_(averaged, current)
+
+    return average
 
 
 def amp_dtype(config: LoopConfig, device: torch.device) -> torch.dtype | None:

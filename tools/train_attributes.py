@@ -11,7 +11,7 @@ import torch
 import tyro
 from rich.progress import track
 
-from ..attributes.calibration import fit_temperature
+from ..attributes.calibration import fit_sigmoid, fit_softmax
 from ..attributes.crops import cut_one
 from ..attributes.losses import AttributeLossConfig, AttributeTask
 from ..attributes.network import AttributeConfig, AttributeNetwork
@@ -73,7 +73,7 @@ def train_attributes(config: TrainAttributes) -> Path:
     val_crops, val_annotations = instance_crops(val_coco, val_images, config.model.crop_px, config.model.grow)
     val_targets = encode(val_annotations, _names(val_coco), schema, categories)
     # A head reads colour from the same pixels as every other head: where one trains, hue stays as it is.
-    transform = train_transform(config.model.crop_px, config.augment, colour_safe=True, crop=False)
+    transform = train_transform(config.model.crop_px, config.augment, colour_safe=True, crop=False, margin=_CACHE_MARGIN)
     data = AttributeDataset(crops, targets, transform, mask_jitter=config.mask_jitter)
 
     scales = number_scales(targets, schema)
@@ -164,11 +164,7 @@ def temperatures(logits: dict[str, torch.Tensor], targets: dict[str, torch.Tenso
     found = {}
     for name, truth in targets.items():
         if truth.dtype == torch.int64:
-            known = truth != UNKNOWN
-        elif truth.ndim == 2:
-            known = truth[:, 0] >= 0
-        else:
-            continue  # a number has no probability
-        if known.any():
-            found[name] = fit_temperature(logits[name][known].numpy(), truth[known].numpy())
+            found[name] = fit_softmax(logits[name].numpy(), truth.numpy()).value
+        elif truth.ndim == 2:  # presence of each value; a number has no probability
+            found[name] = fit_sigmoid(logits[name].numpy(), truth.numpy()).value
     return found

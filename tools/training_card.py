@@ -34,7 +34,7 @@ def training_card(config, files: list[tuple[CocoFile, Path]], figures: Mapping[s
         "figures": {name: round(float(value), 4) for name, value in figures.items()},
         "versions": {
             "segattr": __version__,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "timm": timm.__version__,
             "python": platform.python_version(),
         },

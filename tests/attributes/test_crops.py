@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from segattr.attributes.crops import _cut_on_device, cut_crops, cut_one, square_around
+from segattr.datasets.transforms import GROUND
 from segattr.seg.segments import Segment
 
 
@@ -27,12 +28,12 @@ def test_square_is_centred_and_grown():
     assert square_around((10, 20, 50, 40), 0.25) == (0, 0, 60)  # side 40 * 1.5 = 60, centre (30, 30)
 
 
-def test_unscaled_crop_is_the_photo_itself_and_zero_outside():
+def test_unscaled_crop_is_the_photo_itself_and_ground_outside():
     photo = smooth_photo(64, 64)
     segment = Segment((48, 0, 64, 16), np.ones((16, 16), bool), (64, 64))
     crop = cut_one(photo, segment, 32, 0.5)  # square (40, -8, 32): outside above and at the right
     assert np.array_equal(crop[8:32, 0:24, :3], photo[0:24, 40:64])
-    assert not crop[:8].any() and not crop[:, 24:, :3].any()
+    assert (crop[:8, :, :3] == GROUND).all() and (crop[:, 24:, :3] == GROUND).all()
     assert crop[8:24, 8:24, 3].min() == 255 and crop[..., 3].astype(int).sum() == 255 * 256
 
 
