@@ -154,20 +154,23 @@ class SemanticSegmenter:
     def probabilities(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Per photo float32 (c, h', w') at the network's resolution, without the padding: c = 1 (the product), or
         background and classes. (h', w') has the photo's aspect up to rounding."""
-        if not images:
-            return []
         small = [shrink(image, self.model.config.size_px) for image in images]
-        height = -(-max(s.shape[0] for s in small) // 32) * 32
-        width = -(-max(s.shape[1] for s in small) // 32) * 32
-        batch = np.empty((len(small), height, width, 3), np.uint8)
-        for row, s in zip(batch, small, strict=True):
-            bottom, right = height - s.shape[0], width - s.shape[1]
-            cv2.copyMakeBorder(s, 0, bottom, 0, right, cv2.BORDER_REPLICATE, dst=row)
-        tensor = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
-        logits = self.model(tensor).float()
-        probability = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-        probability = probability.cpu().numpy()
-        return [p[:, : s.shape[0], : s.shape[1]] for p, s in zip(probability, small, strict=True)]
+        # Photos of one padded shape go together: no pixel is wasted on a larger neighbour's shape, and what is found in
+        # a photo does not depend on which others came along.
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i, s in enumerate(small):
+            groups.setdefault(tuple(-(-side // 32) * 32 for side in s.shape[:2]), []).append(i)
+        found: list[np.ndarray] = [np.empty(0)] * len(small)
+        for (height, width), members in groups.items():
+            batch = np.empty((len(members), height, width, 3), np.uint8)
+            for row, i in zip(batch, members, strict=True):
+                bottom, right = height - small[i].shape[0], width - small[i].shape[1]
+                cv2.copyMakeBorder(small[i], 0, bottom, 0, right, cv2.BORDER_REPLICATE, dst=row)
+            logits = self.model(torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)).float()
+            probability = (logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)).cpu().numpy()
+            for p, i in zip(probability, members, strict=True):
+                found[i] = p[:, : small[i].shape[0], : small[i].shape[1]]
+        return found
 
 
 def shrink(image: np.ndarray, size_px: int) -> np.ndarray:

@@ -29,10 +29,10 @@ SMALL = SemanticConfig(encoder="tu-mobilenetv3_small_050", decoder_channels=(32,
 def test_every_architecture_keeps_the_contract(config, classes):
     config = SemanticConfig(config.architecture, config.encoder, config.decoder_channels, classes, 64)
     task = SemanticTask(SemanticNet(config))
-    images = torch.randint(0, 255, (2, 3, 64, 96), dtype=torch.uint8)
+    images = torch.randint(0, 255, (2, 3, 128, 160), dtype=torch.uint8)
     logits = task.model(images)
-    assert logits.shape == (2, 1 if len(classes) == 1 else 3, 64, 96)
-    loss = task({"image": images, "mask": torch.randint(0, len(classes) + 1, (2, 64, 96), dtype=torch.uint8)})["loss"]
+    assert logits.shape == (2, 1 if len(classes) == 1 else 3, 128, 160)
+    loss = task({"image": images, "mask": torch.randint(0, len(classes) + 1, (2, 128, 160), dtype=torch.uint8)})["loss"]
     loss.backward()
     assert torch.isfinite(loss) and any(p.grad is not None and p.grad.any() for p in task.encoder.parameters())
 
