@@ -31,7 +31,7 @@ class Segment:
 
     def rle(self) -> dict[str, Any]:
         """COCO RLE on the whole photo."""
-        return masks.encode(self.full_mask())
+        return masks.encode_crop(self.mask, self.xyxy[0], self.xyxy[1], *self.size)
 
 
 def segment_from_rle(rle: dict[str, Any], score: float = 1.0, label: str | None = None) -> Segment | None:
