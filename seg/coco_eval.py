@@ -118,10 +118,8 @@ def coco_numbers(
         engine = "hotcoco" if importlib.util.find_spec("hotcoco") else "pycocotools"
     if kind == "segm":
         # The trap: where results carry `bbox`, loadRes takes the box's area as the detection's area even for masks, and
-        # the numbers by size change. So a segm evaluation gets the area (and the box) of the mask, whatever was given.
-        area = np.array([masks.area(rle) for rle in detections.rle], np.float64)
-        boxes = np.array([masks.xywh(rle) for rle in detections.rle], np.float64).reshape(-1, 4)
-        detections = replace(detections, area=area, xywh=boxes)
+        # the numbers by size change. So a segm evaluation gets the area of the mask, whatever was given.
+        detections = replace(detections, area=np.array([masks.area(rle) for rle in detections.rle], np.float64))
     else:
         detections = replace(detections, area=detections.xywh[:, 2] * detections.xywh[:, 3])
     run = _hotcoco if engine == "hotcoco" else _pycocotools

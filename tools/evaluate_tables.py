@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..attributes.evaluation import LabelMetrics
+from ..attributes.evaluation import LabelMetrics, NumberMetrics
 from ..attributes.joint import JointMetrics
 from ..seg.coco_eval import COCO_KEYS
 from ..seg.pairing import Pairing
@@ -36,8 +36,8 @@ def print_tables(pairing: Pairing, metrics: JointMetrics, config: "EvaluateConfi
     console.print(_headline(metrics, config))
     console.print(_coco_table(metrics))
     console.print(_product_table(pairing, metrics, config))
-    if metrics.category is not None or metrics.attributes:
-        console.print(_attribute_table(metrics))
+    for table in _attribute_tables(metrics):
+        console.print(table)
     details = list(_value_tables(metrics))
     if details:
         console.print(Columns(details, padding=(1, 2)))
@@ -63,8 +63,9 @@ def _headline(metrics: JointMetrics, config: "EvaluateConfig") -> Text:
     return text
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+def _table(title: str, *columns: str, gap: int = 2) -> Table:
+    padding = (0, gap, 0, 0)
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=padding)
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
@@ -72,7 +73,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _coco_table(metrics: JointMetrics) -> Table:
-    table = _table("\nCOCO", *COCO_KEYS)
+    table = _table("\nCOCO", *COCO_KEYS, gap=1)  # twelve figures in 100 columns
     for prefix, label in _ROWS.items():
         if f"{prefix}/AP" in metrics.numbers:
             values = [metrics.numbers[f"{prefix}/{key}"] for key in COCO_KEYS]
@@ -91,18 +92,29 @@ def _product_table(pairing: Pairing, metrics: JointMetrics, config: "EvaluateCon
     return table
 
 
-def _attribute_table(metrics: JointMetrics) -> Table:
-    labelled = {"category": ("category", metrics.category)} if metrics.category is not None else {}
-    labelled |= {f"attributes/{name}": (name, one) for name, one in metrics.attributes.items()}
-    figures = {"accuracy": "accuracy", "macro_f1": "macro-F1", "jaccard": "set overlap", "mae": "mean abs. error"}
-    present = {key: label for key, label in figures.items() if any(f"{p}/{key}" in metrics.numbers for p in labelled)}
-    table = _table("\nRead from matched products", "n", *present.values())
-    for prefix, (name, one) in labelled.items():
-        first = " (first value)" if isinstance(one, LabelMetrics) and one.jaccard is not None else ""
-        keys = [f"{prefix}/{key}" for key in present]
-        cells = (_with_interval(metrics, key) if key in metrics.numbers else "" for key in keys)
-        table.add_row(escape(name + first), f"{one.support:,}", *cells)
-    return table
+def _attribute_tables(metrics: JointMetrics) -> Iterator[Table]:
+    """Category and labels in one table, numbers in another: side by side they would not fit."""
+    named = {"category": ("category", metrics.category)} if metrics.category is not None else {}
+    named |= {f"attributes/{name}": (name, one) for name, one in metrics.attributes.items()}
+    for kind, title, figures in (
+        (
+            LabelMetrics,
+            "Read from matched products",
+            {"accuracy": "accuracy", "macro_f1": "macro-F1", "jaccard": "set overlap"},
+        ),
+        (NumberMetrics, "Measured on matched products", {"mae": "mean abs. error", "rmse": "RMSE"}),
+    ):
+        rows = {prefix: (name, one) for prefix, (name, one) in named.items() if isinstance(one, kind)}
+        present = {key: label for key, label in figures.items() if any(f"{p}/{key}" in metrics.numbers for p in rows)}
+        if not rows:
+            continue
+        table = _table(f"\n{title}", "n", *present.values())
+        for prefix, (name, one) in rows.items():
+            first = " (first value)" if f"{prefix}/jaccard" in metrics.numbers else ""
+            keys = [f"{prefix}/{key}" for key in present]
+            cells = (_with_interval(metrics, key) if key in metrics.numbers else "" for key in keys)
+            table.add_row(escape(name + first), f"{one.support:,}", *cells)
+        yield table
 
 
 def _with_interval(metrics: JointMetrics, key: str) -> str:
