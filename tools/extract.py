@@ -1,0 +1,146 @@
+"""`segattr extract`: a folder of photos in; masks, categories and attributes of every product out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import tyro
+
+from .. import __version__
+from ..datasets.errors import InputError
+from . import extraction_output as output
+from .extraction import process, scan
+from .extraction_log import Journal, journal_folder
+
+if TYPE_CHECKING:
+    from ..attributes.predictor import Predictor
+
+FILES = {"json": "predictions.json", "parquet": "instances.parquet", "html": "report.html"}
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """Find every product in the photos: its mask, category, attributes and colours.
+
+    Writes predictions.json (COCO with attributes), instances.parquet (one row a product), report.html (a contact sheet
+    that opens offline) and errors.jsonl (the photos that could not be read) into --out. A run that was stopped goes on
+    where it was when the same command is started again; photos that came, changed or went since are brought up to date.
+    """
+
+    paths: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders (searched recursively) or image files."""
+    out: Path
+    """Folder of the results; made where it is missing."""
+    model: str = "default"
+    """A bundle: "default" or its folder."""
+    format: tuple[Literal["json", "parquet", "html"], ...] = ("json", "parquet", "html")
+    """Which files to write."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the model runs."""
+    batch_size: int = 16
+    """Photos a step."""
+    report_max: int = 400
+    """Photos in report.html at most, spread evenly over the catalog."""
+    embeddings: bool = False
+    """Also write embeddings.npy: float32, one row a product in the order of instances.parquet."""
+    restart: bool = False
+    """Throw away what an earlier run in --out has done."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an extraction did. photos: with a result; products in them; errors: photos without one."""
+
+    photos: int
+    products: int
+    errors: int
+    files: tuple[Path, ...]
+
+
+def extract(config: ExtractConfig, predictor: Predictor) -> Summary:
+    """Run the whole extraction with this predictor. Raises InputError for whatever the user can mend."""
+    _check(config)
+    found = scan(config.paths)
+    model = Path(config.model).name
+    identity = {"segattr": __version__, "model": predictor.fingerprint}
+    with Journal(journal_folder(config.out), identity, restart=config.restart) as journal:
+        process(found.photos, predictor, journal, batch_size=config.batch_size)
+        extraction = output.Extraction(
+            found, journal, list(predictor.categories), predictor.schema, model, predictor.fingerprint
+        )
+        summary = _write(config, extraction)
+        journal.mark_complete()
+    return summary
+
+
+def _check(config: ExtractConfig) -> None:
+    for flag, value in (("--batch-size", config.batch_size), ("--report-max", config.report_max)):
+        if value < 1:
+            raise InputError(f"{flag} {value}: expected a whole number of at least 1.")
+    if not config.format:
+        raise InputError(f"--format: expected one or more of {', '.join(FILES)}.")
+    out = config.out.absolute()
+    there = next(part for part in (out, *out.parents) if part.exists())
+    if not there.is_dir():
+        raise InputError(f"--out {config.out}: {there} is a file; expected a folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"--out {config.out}: {there} may not be written to; choose another folder.")
+
+
+def _write(config: ExtractConfig, extraction: output.Extraction) -> Summary:
+    paths = {kind: config.out / FILES[kind] for kind in FILES if kind in config.format}
+    errors = config.out / "errors.jsonl"
+    try:
+        output.write_errors(extraction, errors)
+        if "json" in paths:
+            output.write_predictions(extraction, paths["json"])
+        if "parquet" in paths:
+            output.write_parquet(extraction, paths["parquet"])
+        if config.embeddings:
+            paths["npy"] = config.out / "embeddings.npy"
+            output.write_embeddings(extraction, paths["npy"])
+        if "html" in paths:
+            from .report import write_report
+
+            write_report(extraction, paths["html"], max_photos=config.report_max)
+    except OSError as error:
+        raise InputError(
+            f"--out {config.out}: cannot be written ({error.strerror}); what is done so far is kept: mend that and "
+            "start the same command again."
+        ) from error
+    products = sum(len(record.items) for _, record in extraction.records())
+    return Summary(len(extraction.photos), products, len(extraction.errors), (*paths.values(), errors))
+
+
+def run(config: ExtractConfig) -> int:
+    """The verb: load the model, extract, say what came of it. Returns 0, or 1 where no photo at all had a result."""
+    _check(config)
+    scan(config.paths)  # a mistyped folder is told before the seconds that torch and a model take to load
+    from ..attributes.predictor import load_predictor
+
+    start_s = time.monotonic()
+    summary = extract(config, load_predictor(config.model, config.device))
+    print(
+        f"{summary.photos} photos, {summary.products} products, {summary.errors} errors "
+        f"in {time.monotonic() - start_s:.1f} s"
+    )
+    for path in summary.files:
+        print(f"  {path}")
+    stale = [config.out / name for kind, name in FILES.items() if kind not in config.format]
+    for path in stale:
+        if path.exists():
+            print(f"segattr: note: {path} is of an earlier run (not in --format).", file=sys.stderr)
+    if not summary.photos:
+        print("segattr: no photo could be processed; errors.jsonl says why.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main(argv: list[str]) -> int:
+    """Parse the flags and run."""
+    return run(tyro.cli(ExtractConfig, args=argv, prog="segattr extract"))
