@@ -1,5 +1,6 @@
 """COCO files with attributes: read, write, masks, where a photo lies."""
 
+import math
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from . import masks
 from .document import Document, gc_paused, read_document
@@ -192,8 +194,21 @@ def _fill(annotation: Annotation, image: Image) -> None:
 
 
 def write_coco(path: str | Path, coco: CocoFile) -> None:
-    """Write a COCO file, whole or not at all. Unknown keys go back to where they came from."""
-    write_atomic(path, msgspec.json.encode(to_json(coco)))
+    """Write a COCO file, whole or not at all. Unknown keys go back to where they came from; numpy numbers and arrays
+    are written as numbers and lists. Raises InputError for a box, area or score that is NaN or infinite: JSON has no
+    such number, and null would read as "not there"."""
+    for annotation in coco.annotations:
+        for key, values in (("bbox", annotation.bbox), ("area", [annotation.area]), ("score", [annotation.score or 0])):
+            if not all(map(math.isfinite, values)):
+                found = values if key == "bbox" else values[0]
+                raise InputError(f"{path}: annotation {annotation.id} has {key} {found}; expected finite numbers.")
+    write_atomic(path, msgspec.json.encode(to_json(coco), enc_hook=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} cannot stand in JSON")
 
 
 def to_json(coco: CocoFile) -> dict[str, Any]:
@@ -219,6 +234,8 @@ def _annotation_json(annotation: Annotation) -> dict[str, Any]:
     d: dict[str, Any] = {"id": annotation.id, "image_id": annotation.image_id, "category_id": annotation.category_id}
     # pycocotools' loadRes and annToRLE want the key; an empty list is how COCO writes "only a box".
     segmentation = _stored.__get__(annotation)
+    if isinstance(segmentation, dict) and isinstance(segmentation.get("counts"), bytes):
+        segmentation = segmentation | {"counts": segmentation["counts"].decode()}
     d["segmentation"] = [] if segmentation is None else segmentation
     d |= {"bbox": annotation.bbox, "area": annotation.area, "iscrowd": annotation.iscrowd}
     if annotation.attributes:

@@ -93,10 +93,11 @@ class Schema:
         """The list that stands in the file under ``attribute_schema``."""
         return [attribute.to_json() for attribute in self]
 
-    def defects(self, attributes: Any, category: str) -> list[tuple[str, str]]:
+    def defects(self, attributes: Any, category: str | None) -> list[tuple[str, str]]:
         """What is wrong with an annotation's ``attributes``: pairs of sub-path (``color[1]``) and message.
 
-        An empty schema accepts whatever is an object.
+        ``category``: its name, None where it is unknown and says nothing about what applies. An empty schema accepts
+        whatever is an object. An empty multi list is fine: it says "none of these", as a missing one says "unknown".
         """
         if not isinstance(attributes, dict):
             return [("", f"found {shown(attributes)}, expected an object of attribute names and values")]
@@ -108,7 +109,7 @@ class Schema:
             if attribute is None:
                 known = listed(self._by_name)
                 found.append((name, f"is not in attribute_schema ({known}); add it there or remove it here"))
-            elif not attribute.applies_to(category):
+            elif category is not None and not attribute.applies_to(category):
                 only = listed(attribute.categories or ())
                 found.append((name, f"does not apply to category {category!r} (only to {only}); remove it"))
             elif wrong := _value_defects(attribute, value):

@@ -50,6 +50,7 @@ def document_defects(document: Document, *, annotation_ids: bool = True) -> list
     finder = _Finder(str(document.path))
     for where, message in document.problems:
         finder.add(where, message)
+    finder.known = {where for where, _ in document.problems}
     if document.readable:
         finder.check(document, annotation_ids)
     return finder.defects
@@ -77,12 +78,15 @@ class _Finder:
     def __init__(self, file: str):
         self.file = file
         self.defects: list[Defect] = []
+        self.known: set[str] = set()  # paths that need no second defect
         self.sizes: dict[int, tuple[int, int] | None] = {}  # image id -> (h, w), None where the size is defect
         self.names: dict[int, str] = {}  # category id -> name
+        self.absent: set[str] = set()  # of images, categories: no reference can be right, so none is listed
         self.schema = Schema()
 
     def add(self, path: str, message: str, fatal: bool = True) -> None:
-        self.defects.append(Defect(self.file, path, message, fatal))
+        if path not in self.known:
+            self.defects.append(Defect(self.file, path, message, fatal))
 
     def check(self, document: Document, annotation_ids: bool) -> None:
         data = document.data
@@ -106,6 +110,8 @@ class _Finder:
             self.schema = Schema.from_json(data.get("attribute_schema"), self.file)
 
     def objects(self, key: str, rows: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+        if not isinstance(rows, list):
+            self.absent.add(key)
         if rows is None:
             self.add(key, f"is missing, expected a list of {key}; add it (an empty list where there are none)")
         elif not isinstance(rows, list):
@@ -175,23 +181,22 @@ class _Finder:
             where = f"annotations[{i}]"
             if ids and (id_ := self.check_id(where, row, taken, fatal_below_1=True)) is not None:
                 taken.add(id_)
-            image_id, category_id = row.get("image_id"), row.get("category_id")
-            if type(image_id) is not int or image_id not in self.sizes:
-                self.add(
-                    f"{where}.image_id", f"{_found(row, 'image_id')}, expected the id of one of images; {_OR_DROP}"
-                )
-                size = None
-            else:
-                size = self.sizes[image_id]
-            if type(category_id) is not int or category_id not in self.names:
-                self.add(
-                    f"{where}.category_id",
-                    f"{_found(row, 'category_id')}, expected the id of one of categories; {_OR_DROP}",
-                )
+            image_id = self.check_reference(where, row, "image_id", self.sizes, "images")
+            category_id = self.check_reference(where, row, "category_id", self.names, "categories")
+            size = self.sizes.get(image_id)
             box = self.check_box(where, row.get("bbox"), size)
             self.check_segmentation(f"{where}.segmentation", row, size, box)
             self.check_scalars(where, row)
             self.check_attributes(where, row, category_id)
+
+    def check_reference(self, where: str, row: dict[str, Any], key: str, ids: dict[int, Any], rows: str) -> int | None:
+        """The id, where it is one."""
+        value = row.get(key)
+        if type(value) is int and value in ids:
+            return value
+        if rows not in self.absent:
+            self.add(f"{where}.{key}", f"{_found(row, key)}, expected the id of one of {rows}; {_OR_DROP}")
+        return None
 
     def check_segmentation(self, where: str, row: dict[str, Any], size: Any, box: list[float] | None) -> None:
         try:
@@ -238,13 +243,11 @@ class _Finder:
         if score is not None and not _is_number(score):
             self.add(f"{where}.score", f"found {shown(score)}, expected a number; leave it out where there is none")
 
-    def check_attributes(self, where: str, row: dict[str, Any], category_id: Any) -> None:
+    def check_attributes(self, where: str, row: dict[str, Any], category_id: int | None) -> None:
         attributes = row.get("attributes")
-        if attributes is None:
-            return
-        category = self.names.get(category_id) if type(category_id) is int else None
-        for path, message in self.schema.defects(attributes, category):
-            self.add(f"{where}.attributes.{path}" if path else f"{where}.attributes", message)
+        if attributes is not None:
+            for path, message in self.schema.defects(attributes, self.names.get(category_id)):
+                self.add(f"{where}.attributes.{path}" if path else f"{where}.attributes", message)
 
 
 _OR_DROP = "correct it or remove the annotation"
