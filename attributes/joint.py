@@ -55,13 +55,17 @@ class JointConfig:
 class JointMetrics:
     """numbers: flat, with stable keys (``segm/AP``, ``product/iou``, ``category/accuracy``,
     ``attributes/color/macro_f1``, ...). intervals: 95 %, by the same keys, over ``groups`` groups. category, attributes:
-    the same with confusion matrices; category is None where no name is common. notes: sentences for the reader."""
+    the same with confusion matrices; category is None where no name is common. best_iou: float64 (n,), best_detection:
+    int64 (n,), per true instance of the pairing its best detection's IoU and row (-1: none). notes: sentences for the
+    reader."""
 
     numbers: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     category: LabelMetrics | None
     attributes: dict[str, LabelMetrics | NumberMetrics]
     groups: int
+    best_iou: np.ndarray
+    best_detection: np.ndarray
     notes: list[str] = field(default_factory=list)
 
     def flat(self) -> dict[str, float | None]:
@@ -113,7 +117,8 @@ def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointM
     own = [groups[i] for i in pairing.truth.image[product]]
     intervals = bootstrap(own, parts, resamples=config.resamples, seed=config.seed)
     intervals = {key: value for key, value in intervals.items() if key in numbers and np.isfinite(value).all()}
-    return JointMetrics(numbers, intervals, category, attributes, len(set(own)), notes)
+    best = np.append(confident, -1)[matches.best_detection]  # -1 stays -1
+    return JointMetrics(numbers, intervals, category, attributes, len(set(own)), matches.best_iou, best, notes)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -15,6 +16,9 @@ from ..datasets.coco import read_coco
 from ..datasets.errors import InputError
 from ..datasets.files import atomic_path, write_atomic
 from ..seg.pairing import Pairing, pair, read_predictions
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class EvaluateConfig:
     take no part; photos of the truth without predictions count as missed.
     """
 
-    gt: tyro.conf.Positional[Path]
+    gt: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="GT")]
     """The truth: a COCO file with attributes."""
-    pred: tyro.conf.Positional[Path]
+    pred: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PRED")]
     """predictions.json (or the folder it lies in), or a COCO results list."""
     out: Path | None = None
-    """Folder for metrics.json and, per attribute, the confusion matrix as PNG and CSV."""
+    """Folder for metrics.json, worst.jpg (the worst masks) and the confusion matrices as PNG and CSV."""
+    images: Path | None = None
+    """Folder that the file names of GT start from, for worst.jpg; by default the folder of GT."""
     iou_thr: float = 0.5
     """A detection is a product's from this IoU on (one to one, whatever the category)."""
     score_thr: float = 0.0
@@ -77,29 +83,53 @@ def _check_out(out: Path) -> None:
             raise InputError(f"--out {out}: {part} is a file; expected a folder.")
 
 
-def write_results(metrics: JointMetrics, out: Path) -> list[Path]:
-    """metrics.json (flat) and the confusion matrices of category and attributes: the paths written, each whole or not."""
+def write_results(pairing: Pairing, metrics: JointMetrics, config: EvaluateConfig) -> list[Path]:
+    """Fill ``config.out``: the paths written, each whole or not at all.
+
+    metrics.json (flat), the confusion matrices of category and attributes, and worst.jpg where the photos are found.
+    Raises InputError when they are not, though ``config.images`` was given.
+    """
     from .confusion import draw_confusion, write_confusion_csv
 
+    out = config.out
     written = [out / "metrics.json"]
     write_atomic(written[0], json.dumps(metrics.flat(), indent=1) + "\n")
     labelled = {"category": metrics.category} | {f"attribute_{name}": one for name, one in metrics.attributes.items()}
     for name, one in labelled.items():
-        if not isinstance(one, LabelMetrics) or not one.support:
-            continue
-        stem = "confusion_" + re.sub(r"[^\w-]+", "_", name)
-        with atomic_path(out / f"{stem}.png") as temporary:
-            draw_confusion(one, title=name.removeprefix("attribute_")).save(temporary, "PNG")
-        write_confusion_csv(one, out / f"{stem}.csv")
-        written += [out / f"{stem}.png", out / f"{stem}.csv"]
-    return written
+        if isinstance(one, LabelMetrics) and one.support:
+            stem = "confusion_" + re.sub(r"[^\w-]+", "_", name)
+            written += [out / f"{stem}.png", out / f"{stem}.csv"]
+            _save(draw_confusion(one, title=name.removeprefix("attribute_")), written[-2])
+            write_confusion_csv(one, written[-1])
+    return written + _write_worst(pairing, metrics, config)
+
+
+def _write_worst(pairing: Pairing, metrics: JointMetrics, config: EvaluateConfig) -> list[Path]:
+    from .worst import draw_worst
+
+    try:
+        sheet = draw_worst(pairing, metrics, config.images or config.gt.parent)
+    except InputError as error:
+        if config.images is not None:
+            raise
+        metrics.notes.append(f"No worst.jpg, the photos were not found: {error}")
+        return []
+    if sheet is None:
+        return []
+    _save(sheet, config.out / "worst.jpg")
+    return [config.out / "worst.jpg"]
+
+
+def _save(picture: "Image.Image", path: Path) -> None:
+    with atomic_path(path) as temporary:
+        picture.save(temporary, "JPEG" if path.suffix == ".jpg" else "PNG", quality=90)
 
 
 def run(config: EvaluateConfig) -> int:
     """The verb: measure, write, print. Returns 0."""
     pairing, metrics = evaluate(config)
     try:
-        written = write_results(metrics, config.out) if config.out is not None else []
+        written = write_results(pairing, metrics, config) if config.out is not None else []
     except OSError as error:
         raise InputError(f"--out {config.out}: cannot be written ({error.strerror}).") from error
     if config.json:
@@ -117,4 +147,4 @@ def run(config: EvaluateConfig) -> int:
 
 def main(argv: list[str]) -> int:
     """Parse the flags and run."""
-    return run(tyro.cli(EvaluateConfig, args=argv, prog="segattr evaluate"))
+    return run(tyro.cli(EvaluateConfig, args=argv, prog="segattr evaluate", config=(tyro.conf.FlagCreatePairsOff,)))

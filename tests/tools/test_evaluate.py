@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +106,22 @@ def test_out_holds_flat_metrics_and_confusion_matrices(files, tmp_path, capsys):
     assert json.loads(printed[printed.index("{") :]) == metrics
 
 
+def test_worst_masks_are_drawn_where_the_photos_are(files, tmp_path, capsys):
+    photos = tmp_path / "photos" / "images"
+    photos.mkdir(parents=True)
+    for i in range(1, 13):
+        Image.new("RGB", (120, 100), (90, 90, 200)).save(photos / f"{i}.jpg")
+    arguments = ["evaluate", *files, "--out", str(tmp_path / "m")]
+    assert main(arguments) == 0
+    assert "No worst.jpg, the photos were not found" in " ".join(capsys.readouterr().out.split())
+    assert main([*arguments, "--images", str(photos.parent)]) == 0
+    with Image.open(tmp_path / "m" / "worst.jpg") as sheet:
+        assert (np.asarray(sheet)[:, :, 1] > 150).any()  # green outlines on blue photos
+    (photos / "3.jpg").unlink()
+    assert main([*arguments, "--images", str(photos.parent)]) == 2
+    assert "3.jpg" in capsys.readouterr().err
+
+
 def test_the_folder_of_an_extraction_will_do_and_the_flags_arrive(files, capsys):
     assert main(["evaluate", files[0], files[1].rsplit("/", 1)[0], "--json", "--class-agnostic", "--iou-thr", "1"]) == 0
     captured = capsys.readouterr()
@@ -128,6 +146,25 @@ def test_an_almost_perfect_prediction_scores_what_it_should(tmp_path, capsys):
     ]
     assert [metrics[key] for key in ones] == pytest.approx([1] * len(ones))
     assert metrics["attributes/length/mae"] == 0
+
+
+@pytest.mark.real
+def test_the_real_truth_judged_by_itself_is_perfect(capsys):
+    data = Path(os.environ.get("SEGATTR_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    truth = data / "catalog" / "val.json"
+    if not truth.is_file():
+        pytest.skip(f"no real photos at {data}")
+    assert main(["evaluate", str(truth), str(truth), "--group-by", "source_id", "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    ones = [
+        "segm/AP",
+        "product/boundary_f",
+        "category/accuracy",
+        "attributes/color/jaccard",
+        "attributes/material/macro_f1",
+    ]
+    assert [metrics[key] for key in ones] == pytest.approx([1] * len(ones))
+    assert metrics["attributes/material/support"] < metrics["instances/matched"]  # the unknown ones do not count
 
 
 @pytest.mark.parametrize(
