@@ -15,6 +15,8 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
+from PIL import Image as PilImage
+from PIL import ImageOps, UnidentifiedImageError
 
 from ..datasets import masks
 from ..datasets.errors import InputError
@@ -67,14 +69,28 @@ def _picture(photo: Photo, record: Record, folder: Path) -> Picture:
 
 def _thumbnail(path: Path, width: int, height: int) -> str:
     try:
-        rgb = load_rgb(path)
-    except InputError:
+        rgb = _shrunk_jpeg(path, 2 * max(width, height))
+        rgb = load_rgb(path) if rgb is None else rgb
+    except (InputError, OSError):
         return ""  # gone or changed since it was read: the report is still worth having
     shrinks = rgb.shape[1] > width
     rgb = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     flags = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, cv2.IMWRITE_JPEG_OPTIMIZE, 1)
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), flags)
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def _shrunk_jpeg(path: Path, least_px: int) -> np.ndarray | None:
+    """A large plain JPEG decoded at a half, quarter or eighth of its size, a fraction of the time; else None."""
+    try:
+        picture = PilImage.open(path, formats=("JPEG",))
+    except UnidentifiedImageError:
+        return None
+    with picture:
+        if picture.mode != "RGB" or min(picture.size) < 2 * least_px:
+            return None
+        picture.draft("RGB", (least_px, least_px))
+        return np.array(ImageOps.exif_transpose(picture))
 
 
 def _outline(rle: dict, width: int, height: int) -> str:

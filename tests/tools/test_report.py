@@ -116,6 +116,20 @@ def test_a_large_catalog_is_capped_and_says_so(photos, report):
     assert any("shows 5 of 12 photos" in text for text in page.texts)
 
 
+def test_a_large_photo_on_its_side_is_shown_upright(photos, report, fake):
+    photos.folder.mkdir()
+    rgb = Image.new("RGB", (2400, 1600), "white")
+    rgb.paste((200, 0, 0), (0, 0, 2400, 200))  # red along the top as stored: along the right once turned
+    exif = rgb.getexif()
+    exif[0x0112] = 6
+    rgb.save(photos.folder / "a.jpg", exif=exif)
+    (image,) = Page(report()).all("image")
+    thumb = Image.open(io.BytesIO(base64.b64decode(image["href"].partition(",")[2]))).convert("RGB")
+    assert thumb.size == (213, 320)
+    left, right = thumb.getpixel((5, 160)), thumb.getpixel((207, 160))
+    assert min(left) > 240 and right[0] > 180 and right[1] < 40
+
+
 @pytest.mark.parametrize("total,count", [(0, 3), (1, 1), (5, 1), (5, 2), (5, 5), (5, 9), (1000, 7)])
 def test_evenly_keeps_order_and_both_ends(total, count):
     chosen = evenly(list(range(total)), count)
