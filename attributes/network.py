@@ -83,7 +83,8 @@ class AttributeNetwork(nn.Module):
         maps = self.encoder(x)
         maps[-1] = self.attention(maps[-1])
         pooled = [masked_mean(feature, mask) for feature in maps]
-        pooled.append(maps[-1].mean((2, 3)))  # the ground too: a hanger or a floor tells something, masks may be off
+        # The ground too: a hanger or a floor tells something, and masks may be off.
+        pooled.append(masked_mean(maps[-1], torch.ones_like(mask)))
         if self.config.colour_histogram:
             # Under autocast, the histogram's counts would lose their low bits in half precision.
             with torch.autocast(crops.device.type, enabled=False):
@@ -99,10 +100,17 @@ class AttributeNetwork(nn.Module):
 def masked_mean(feature: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The mean of a feature map (n, c, h, w) under a mask (n, 1, H, W) in 0..1, area-resized to h x w; an empty mask
     gives the mean over the map. Returns (n, c)."""
-    weight = F.adaptive_avg_pool2d(mask, feature.shape[2:])
-    total = weight.sum((2, 3), keepdim=True)
-    weight = torch.where(total > 1e-6, weight / total.clamp(min=1e-6), 1 / weight[0].numel())
-    return (feature * weight).sum((2, 3))
+    weight = F.adaptive_avg_pool2d(mask, feature.shape[2:]).flatten(2)
+    total = weight.sum(2, keepdim=True)
+    weight = torch.where(total > 1e-6, weight / total.clamp(min=1e-6), 1 / weight.shape[2])
+    return _weighted(feature, weight)
+
+
+def _weighted(feature: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """(n, c, h, w) and weights (n, 1, h * w) to (n, c). As a product of (n, 1, hw) and (n, hw, c), whose gradient comes
+    back channels_last: a sum over (2, 3) sends a planar one, and every convolution below then leaves its fast path."""
+    flat = feature.permute(0, 2, 3, 1).flatten(1, 2)
+    return torch.bmm(weight.to(flat.dtype), flat)[:, 0]
 
 
 def _key(name: str) -> str:
