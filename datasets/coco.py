@@ -31,7 +31,7 @@ __all__ = [
     "write_coco",
 ]
 
-_SHORT = 16  # a segmentation of fewer bytes holds no mask: null or [], perhaps with spaces
+_SHORT = 16  # of so few bytes, a segmentation may as well be decoded at once: most of these are null or []
 
 
 class Image(msgspec.Struct):
@@ -82,7 +82,7 @@ _stored = Annotation.segmentation  # the struct's own slot
 def _segmentation(self: Annotation) -> list[list[float]] | dict[str, Any] | None:
     value = _stored.__get__(self)
     if type(value) is msgspec.Raw:
-        value = msgspec.json.decode(value)
+        value = decoded(value)
         _stored.__set__(self, value)
     return value
 

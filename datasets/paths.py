@@ -27,6 +27,10 @@ def resolve_image(images_dir: str | Path, file_name: str) -> Path:
     if why := file_name_defect(file_name):
         raise InputError(f"file_name {shown(file_name)} {why}; {mend}.")
     path = Path(images_dir) / file_name
-    if not path.resolve().is_relative_to(Path(images_dir).resolve()):
+    try:
+        inside = path.resolve().is_relative_to(Path(images_dir).resolve())
+    except (OSError, RuntimeError) as error:  # a name that is too long, links in a circle
+        raise InputError(f"file_name {shown(file_name)} leads nowhere ({error}); {mend}.") from error
+    if not inside:
         raise InputError(f"file_name {shown(file_name)} is a link out of the image folder; {mend}.")
     return path

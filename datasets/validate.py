@@ -276,7 +276,7 @@ def _photo_defects(document: Document, images_dir: Path) -> list[Defect]:
                 finder.add(where, f"{shown(name)} is not in {images_dir}; restore the photo, or correct --images")
                 continue
             height, width = read_size(photo)
-        except InputError as error:
+        except (InputError, OSError) as error:
             finder.add(where, str(error))
             continue
         if (image.get("height"), image.get("width")) != (height, width):

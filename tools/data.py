@@ -280,4 +280,9 @@ def main(argv: Sequence[str]) -> int:
         if verb not in VERBS:
             raise InputError(f"no verb {verb!r} in segattr data; expected one of {', '.join(VERBS)}, synth.")
         config, program, _ = VERBS[verb]
-        return program(tyro.cli(config, args=rest, prog=f"segattr data {verb}"))
+        asked = tyro.cli(config, args=rest, prog=f"segattr data {verb}")
+        try:
+            return program(asked)
+        except OSError as error:
+            mend = "expected a place that can be read and written"
+            raise InputError(f"{error.filename}: {error.strerror}; {mend}: check the path and its rights.") from error

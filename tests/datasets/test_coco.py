@@ -68,6 +68,12 @@ def test_a_box_alone_is_read_but_is_no_mask(tmp_path, segmentation):
         annotation_rle(coco.annotations[0], coco.images[0])
 
 
+def test_an_empty_list_is_no_mask_however_it_is_spaced(tmp_path):
+    text = json.dumps(minimal(segmentation=[], bbox=[1, 1, 4, 2])).replace("[]", "[" + " " * 40 + "]")
+    (tmp_path / "f.json").write_text(text)
+    assert read_coco(tmp_path / "f.json").annotations[0].segmentation is None
+
+
 def test_null_in_an_optional_key_is_as_good_as_no_key(tmp_path):
     null = dict.fromkeys(["bbox", "area", "iscrowd", "attributes", "score"])
     data = minimal(segmentation=SQUARE, **null) | {"info": None, "licenses": None, "attribute_schema": None}

@@ -174,3 +174,19 @@ def test_a_warning_is_a_line_on_stderr(file, capsys):
     file.write_text(json.dumps(zero))
     assert data("stats", file) == 0
     assert capsys.readouterr().err.startswith(f"segattr: warning: {file}: categories[0].id: found 0")
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(file, capsys):
+    (file.parent / "taken").write_text("a file, no folder")
+    assert data("split", file, "--out", file.parent / "taken/parts") == 2
+    assert data("merge", file, "--out", file.parent / "images") == 2
+    assert capsys.readouterr().err.count("segattr: error: ") == 2
+    assert not [p for p in file.parent.iterdir() if p.name.endswith(".tmp")]
+
+
+def test_synth_draws_a_catalog_without_a_defect(tmp_path, capsys):
+    pytest.importorskip("segattr.datasets.synthetic")
+    out = tmp_path / "drawn"
+    assert data("synth", out, "--images", "2", "--size-px", "96", "--seed", "3") == 0
+    assert data("validate", out / "catalog.json", "--images", out) == 0
+    assert len(read_coco(out / "catalog.json").images) == 2
