@@ -19,7 +19,7 @@ from .network import AttributeConfig, AttributeNetwork
 from .results import AttributeValue, Item, Items
 from .targets import Decoder
 
-_CHUNK = 16  # crops a forward pass on a CPU: larger batches fall out of its caches
+CHUNK = 16  # crops a forward pass on a CPU: larger batches fall out of its caches
 _CHUNK_GPU = 256
 _PALETTE_PX = 256  # dominant colours need no more pixels than this along the longer side
 
@@ -62,7 +62,7 @@ class Predictor:
     @torch.inference_mode()
     def _read(self, images, segments: list[Segment], owner: list[int]):
         config = self.network.config
-        chunk = _CHUNK if self.device.type == "cpu" else _CHUNK_GPU
+        chunk = CHUNK if self.device.type == "cpu" else _CHUNK_GPU
         decoded: list[tuple[dict[str, float], dict[str, AttributeValue]]] = []
         embeddings: list[np.ndarray] = []
         for begin in range(0, len(segments), chunk):

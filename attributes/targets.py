@@ -39,7 +39,7 @@ def _encode_one(attribute: Attribute, given: list) -> dict[str, torch.Tensor]:
         return {attribute.name: torch.tensor([UNKNOWN if v is None else position[v] for v in given])}
     presence = torch.full((len(given), len(attribute.values)), float(UNKNOWN))
     for row, values in zip(presence, given, strict=True):
-        if values:
+        if values is not None:  # an empty list is known: none of them
             row.zero_()
             row[[position[value] for value in values]] = 1.0
     first = torch.tensor([position[values[0]] if values else UNKNOWN for values in given])

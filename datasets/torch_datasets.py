@@ -31,22 +31,28 @@ def load_photo(coco_image: Image, images_dir: Path) -> np.ndarray:
     return rgb
 
 
+def _with_mask(coco: CocoFile, image: Image) -> list[Annotation]:
+    return [a for a in coco.annotations_by_image[image.id] if a.segmentation is not None]
+
+
 class _PhotoDataset(Dataset):
-    """The images of a COCO file that carry annotations, each with them. Crowds are handed on, not dropped."""
+    """The images of a COCO file that carry masks, each with them. Crowds are handed on, not dropped."""
 
     def __init__(self, coco: CocoFile, images_dir: str | Path, transform: Callable | None = None):
         self.coco = coco
         self.images_dir = Path(images_dir)
         self.transform = transform
-        self.images = [image for image in coco.images if coco.annotations_by_image.get(image.id)]
+        self.images = [image for image in coco.images if _with_mask(coco, image)]
         if not self.images:
-            raise InputError("the training file has no image with an annotation; expected at least one")
+            raise InputError(
+                "the training file has no image with a mask (boxes alone do not train); expected at least one"
+            )
 
     def __len__(self) -> int:
         return len(self.images)
 
     def annotations(self, index: int) -> list[Annotation]:
-        return self.coco.annotations_by_image[self.images[index].id]
+        return _with_mask(self.coco, self.images[index])
 
 
 class SemanticDataset(_PhotoDataset):
