@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ..datasets.errors import InputError
 
@@ -154,8 +154,9 @@ def write_bundle(
     try:
         files = {}
         for name in parts:
-            save_file(_storable(states[name], half), temporary / f"{name}.safetensors")
-            files[f"{name}.safetensors"] = hashlib.sha256((temporary / f"{name}.safetensors").read_bytes()).hexdigest()
+            weights = save(_storable(states[name], half))
+            (temporary / f"{name}.safetensors").write_bytes(weights)
+            files[f"{name}.safetensors"] = hashlib.sha256(weights).hexdigest()
         info = {"format": FORMAT, "version": VERSION, "parts": dict(parts), "files": files, "card": dict(card)}
         text = msgspec.json.format(msgspec.json.encode(info), indent=2)
         (temporary / "bundle.json").write_bytes(text + b"\n")
