@@ -55,7 +55,14 @@ class Predictor:
         for segment, i, (category, values), embedding in zip(flat, owner, decoded, embeddings, strict=True):
             found[i].append(_item(images[i], segment, category, values, embedding))
         return [
-            Items(source=None, width=image.shape[1], height=image.shape[0], items=items, schema=self.schema)
+            Items(
+                source=None,
+                width=image.shape[1],
+                height=image.shape[0],
+                items=items,
+                categories=self.categories,
+                schema=self.schema,
+            )
             for image, items in zip(images, found, strict=True)
         ]
 

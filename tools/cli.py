@@ -1,6 +1,7 @@
 """The command line: one verb a module, flags from frozen dataclasses."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[0] not in VERBS:
         print(f"segattr: error: no verb {argv[0]!r}; expected one of {', '.join(VERBS)}.", file=sys.stderr)
         return 2
+    # OpenMP reads this when torch is loaded: threads that spin while they wait take the cores that decode photos.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return importlib.import_module(f".{VERBS[argv[0]][0]}", __package__).main(argv[1:])
     except InputError as error:
@@ -46,3 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("segattr: stopped.", file=sys.stderr)
         return 130
+
+
+if __name__ == "__main__":  # for torchrun -m segattr.tools.cli
+    sys.exit(main())

@@ -73,7 +73,9 @@ def train_attributes(config: TrainAttributes) -> Path:
     val_crops, val_annotations = instance_crops(val_coco, val_images, config.model.crop_px, config.model.grow)
     val_targets = encode(val_annotations, _names(val_coco), schema, categories)
     # A head reads colour from the same pixels as every other head: where one trains, hue stays as it is.
-    transform = train_transform(config.model.crop_px, config.augment, colour_safe=True, crop=False, margin=_CACHE_MARGIN)
+    transform = train_transform(
+        config.model.crop_px, config.augment, colour_safe=True, crop=False, margin=_CACHE_MARGIN
+    )
     data = AttributeDataset(crops, targets, transform, mask_jitter=config.mask_jitter)
 
     scales = number_scales(targets, schema)

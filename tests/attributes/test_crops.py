@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from segattr.attributes.crops import _cut_on_device, cut_crops, cut_one, square_around
 from segattr.datasets.transforms import GROUND
 from segattr.seg.segments import Segment

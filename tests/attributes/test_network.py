@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
 from segattr.attributes.lab import masked_lab_histogram, rgb_to_lab
 from segattr.attributes.losses import AttributeLossConfig, AttributeTask, asymmetric_loss, class_weights
 from segattr.attributes.network import AttributeConfig, AttributeNetwork, masked_mean

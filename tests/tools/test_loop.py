@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from segattr.datasets.errors import InputError
-from segattr.tools.loop import LoopConfig, fit, lr_schedule, parameter_groups
 from torch import nn
 from torch.utils.data import Dataset
+
+from segattr.datasets.errors import InputError
+from segattr.tools.loop import LoopConfig, fit, lr_schedule, parameter_groups
 
 
 class Line(Dataset):
@@ -46,8 +47,13 @@ def score(task):
 
 
 def config(**changes):
-    base = dict(epochs=6, batch_size=16, lr=0.03, warmup_epochs=1, ema_decay=0.5, workers=0, device="cpu")
-    return LoopConfig(**(base | changes))
+    base = {"epochs": 6, "batch_size": 16, "lr": 0.03, "warmup_epochs": 1, "ema_decay": 0.5, "workers": 0}
+    return LoopConfig(**({"device": "cpu"} | base | changes))
+
+
+def logged(path):
+    with open(path, newline="") as handle:
+        return list(csv.DictReader(handle))
 
 
 def weights(task):
@@ -57,7 +63,7 @@ def weights(task):
 def test_it_learns_logs_and_keeps_the_best(tmp_path):
     task = fit(Regression(), Line(), config(epochs=25), tmp_path, score, "good")
     assert score(task)["good"] > -0.01
-    rows = list(csv.DictReader(open(tmp_path / "log.csv")))
+    rows = logged(tmp_path / "log.csv")
     assert [int(row["epoch"]) for row in rows] == list(range(1, 26))
     best = max(float(row["val/good"]) for row in rows)
     assert score(task)["good"] == pytest.approx(best, abs=1e-6)
@@ -82,7 +88,7 @@ def test_a_run_stopped_and_resumed_ends_where_an_unbroken_one_does(tmp_path):
         fit(Regression(), Line(), config(), tmp_path / "broken", stopping, "good")
     resumed = fit(Regression(), Line(), config(resume=True), tmp_path / "broken", score, "good")
     assert torch.equal(weights(whole), weights(resumed))
-    epochs = [int(row["epoch"]) for row in csv.DictReader(open(tmp_path / "broken" / "log.csv"))]
+    epochs = [int(row["epoch"]) for row in logged(tmp_path / "broken" / "log.csv")]
     assert epochs == [1, 2, 3, 4, 5, 6]
 
 
@@ -149,5 +155,5 @@ def test_two_processes_train_one_model(tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     ranks = [torch.load(tmp_path / f"rank{r}.pt", weights_only=True) for r in (0, 1)]
     assert torch.equal(*ranks)
-    rows = list(csv.DictReader(open(tmp_path / "run" / "log.csv")))
+    rows = logged(tmp_path / "run" / "log.csv")
     assert len(rows) == 12 and float(rows[-1]["val/good"]) > float(rows[0]["val/good"])

@@ -4,9 +4,10 @@ import json
 
 import pytest
 import torch
+from torch import nn
+
 from segattr.datasets.errors import InputError
 from segattr.weights.bundle import read_bundle, write_bundle
-from torch import nn
 
 PARTS = {"semantic": {"kind": "semantic"}, "attributes": {"kind": "attributes"}}
 
@@ -40,14 +41,14 @@ def test_an_altered_file_is_refused(tmp_path):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(InputError, match="semantic.safetensors was altered"):
+    with pytest.raises(InputError, match=r"semantic\.safetensors was altered"):
         read_bundle(tmp_path / "b")
 
 
 def test_a_missing_file_is_refused(tmp_path):
     make(tmp_path / "b")
     (tmp_path / "b" / "attributes.safetensors").unlink()
-    with pytest.raises(InputError, match="attributes.safetensors is missing"):
+    with pytest.raises(InputError, match=r"attributes\.safetensors is missing"):
         read_bundle(tmp_path / "b")
 
 
@@ -80,7 +81,7 @@ def test_a_bundle_json_that_is_none_is_refused(tmp_path, text, said):
 
 
 def test_a_folder_without_bundle_and_a_missing_folder_are_refused(tmp_path):
-    with pytest.raises(InputError, match="no bundle.json"):
+    with pytest.raises(InputError, match=r"no bundle\.json"):
         read_bundle(tmp_path)
     with pytest.raises(InputError, match="no bundle at"):
         read_bundle(tmp_path / "nowhere")
