@@ -198,25 +198,25 @@ def _boot_side(rng: np.random.Generator, material: str) -> Shape:
 def _pump_side(rng: np.random.Generator, material: str) -> Shape:
     """A high-heeled shoe from the side, toe to the right."""
     shape = Shape()
-    lift = rng.uniform(0.30, 0.5)
+    seat = -rng.uniform(0.05, 0.26)  # height of the heel's seat; the ground is at 0.2
+    back = seat - 0.34
     upper = [
-        (-0.60, -lift - 0.26, 0.02),
-        (-0.50, -lift - 0.28, -0.14),
-        (0.20, -0.06, -0.02),
-        (0.50, 0.0, 0.12),
-        (0.78, 0.16),
-        (0.30, 0.18, -0.10),
-        (-0.30, -lift + 0.20, -0.03),
-        (-0.63, -lift + 0.08, 0.05),
+        (-0.60, back, 0.03),
+        (-0.50, back - 0.01, -0.08),
+        (0.12, -0.08, -0.10),
+        (0.42, -0.02, 0.10),
+        (0.80, 0.17, 0.02),
+        (0.34, 0.19, -0.06),
+        (-0.34, seat + 0.05, 0.0),
+        (-0.64, seat, 0.05),
     ]
+    shape.panel(closed([(-0.58, back - 0.02, 0.02), (0.14, -0.14, -0.05), (0.42, -0.04), (-0.5, seat)]), "insole")
     shape.panel(closed(upper), "body")
-    shape.panel(
-        closed([(-0.56, -lift - 0.24, -0.14), (0.16, -0.07, 0.0), (0.0, -0.06, 0.10), (-0.52, -lift - 0.1)]), "insole"
-    )
-    slim = 0.05 if rng.random() < 0.6 else 0.14
-    shape.panel(closed([(-0.63, -lift + 0.07), (-0.34, -lift + 0.17, -0.1), (-0.52 + slim, 0.2), (-0.56, 0.2)]), "body")
-    shape.panel(line([(0.30, 0.18), (0.77, 0.175)]), "sole", stroke=0.03)
-    shape.mark(line([(-0.63, -lift + 0.08), (-0.30, -lift + 0.20)]), "edge")
+    slim = 0.06 if rng.random() < 0.6 else 0.15
+    heel = [(-0.645, seat - 0.01), (-0.33, seat + 0.045, -0.12), (-0.57 + slim, 0.2), (-0.60, 0.2, -0.03)]
+    shape.panel(closed(heel), "body")
+    shape.panel(line([(0.30, 0.192), (0.79, 0.18)]), "sole", stroke=0.03)
+    shape.mark(line([(-0.645, seat), (-0.33, seat + 0.05)]), "edge")
     return shape
 
 

@@ -68,7 +68,7 @@ def kangaroo(shape: Shape, y: float, width: float, height: float) -> None:
 
 
 def zip_front(shape: Shape, top: float, bottom: float) -> None:
-    shape.mark([(0, top), (0, bottom)], "zip", 0.028)
+    shape.mark([(0, top), (0, bottom)], "zip", 0.022)
 
 
 def hoodie(rng: np.random.Generator, material: str) -> Shape:

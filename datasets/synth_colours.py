@@ -8,25 +8,25 @@ import numpy as np
 # Several plausible shades a name, each kept clear of its neighbours: navy is dark and bluish where black has no hue,
 # beige is light and yellowish where white has no hue and brown is dark. sRGB.
 SHADES: dict[str, tuple[str, ...]] = {
-    "black": ("#0d0d0f", "#151517", "#1b1a1b"),
+    "black": ("#121214", "#18181a", "#202021"),
     "white": ("#f6f6f4", "#fbfbfa", "#eff0f1"),
-    "gray": ("#85878a", "#6c6f72", "#9fa1a3", "#5a5d60", "#aeb0b1"),
-    "beige": ("#d8c39c", "#cdb58a", "#e2d0ac", "#c9ae84"),
-    "brown": ("#5e3a20", "#6e4424", "#4c2f1b", "#7d4f2b"),
-    "red": ("#c5141f", "#d62a2a", "#a8101d", "#84122a", "#df3833"),
+    "gray": ("#85878a", "#6c6f72", "#9fa1a3", "#5a5d60", "#a6a8a9"),
+    "beige": ("#d8c39c", "#cdb58a", "#e2d0ac", "#c9ae84", "#d8c7a2"),
+    "brown": ("#5e3a20", "#6e4424", "#4c2f1b", "#7d4f2b", "#7a553b"),
+    "red": ("#c5141f", "#d62a2a", "#a8101d", "#8a1028", "#df3833", "#b23037"),
     "orange": ("#ef7818", "#f28a22", "#e8661a", "#f4943a"),
     "yellow": ("#f2cf1d", "#f6dc48", "#e8bd1c", "#f7e670"),
-    "green": ("#2b8a3c", "#1f6a37", "#6d7a2e", "#4bae58", "#8bcf98", "#35793f"),
-    "blue": ("#1f5fc6", "#2c86d8", "#79b3e8", "#2fa3bd", "#2a50b8", "#4f86c4"),
-    "navy": ("#141e46", "#18254f", "#101a3c"),
-    "purple": ("#6a2c93", "#7f4cb4", "#aa85d6", "#4f2476"),
-    "pink": ("#f086ae", "#f4b0c6", "#e0529a", "#e59cb4", "#d92f86"),
+    "green": ("#2b8a3c", "#1f6a37", "#6d7a2e", "#4bae58", "#8bcf98", "#35793f", "#5f8257"),
+    "blue": ("#1f5fc6", "#2c86d8", "#79b3e8", "#2fa3bd", "#2558c0", "#4f86c4", "#5d87ad"),
+    "navy": ("#141e46", "#18254f", "#101a3c", "#1d2b4d"),
+    "purple": ("#6a2c93", "#7f4cb4", "#aa85d6", "#5c2478", "#7d5fa0"),
+    "pink": ("#f086ae", "#f4b0c6", "#e0529a", "#e59cb4", "#d92f86", "#e3a3ac"),
 }
 COLOURS = tuple(SHADES)
 
 # Denim and leather are dyed: their blues and browns are less pure than a print's.
 DENIM_SHADES = {
-    "blue": ("#41669c", "#5a84b8", "#7fa5cf", "#34588f"),
+    "blue": ("#41669c", "#5a84b8", "#7fa5cf", "#3c629a"),
     "navy": ("#17213f", "#1b2747"),
     "black": SHADES["black"],
     "gray": ("#75787c", "#979a9e", "#5c5f63"),
@@ -35,7 +35,7 @@ DENIM_SHADES = {
 MATERIAL_COLOURS: dict[str, dict[str, float]] = {
     "denim": {"blue": 6, "navy": 2.5, "black": 1.5, "gray": 1.5, "white": 0.7},
     "leather": {"black": 4, "brown": 3, "beige": 1.5, "red": 1, "white": 1.5, "navy": 0.6, "gray": 0.6, "pink": 0.4},
-    "straw": {"beige": 5, "brown": 2, "yellow": 0.7, "white": 0.6},
+    "straw": {"beige": 5, "brown": 2.5, "yellow": 0.7},
 }
 
 MATERIALS_OF: dict[str, dict[str, float]] = {

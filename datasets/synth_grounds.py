@@ -1,6 +1,7 @@
 """What the products lie on or hang before: studio, planks, cloth, tiles, carpet; and clutter that is no product."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -67,7 +68,8 @@ def _ramp(size: int, angle: float) -> np.ndarray:
 
 def _painted(tone: np.ndarray, rgb: np.ndarray) -> np.ndarray:
     """tone float32 (h, w) times rgb (3,) as uint8 (h, w, 3)."""
-    return np.clip(tone[..., None] * rgb, 0, 255).astype(np.uint8)
+    tone = np.maximum(tone, 0)
+    return cv2.convertScaleAbs(cv2.merge([tone * channel for channel in rgb.astype(np.float32)]))
 
 
 def studio(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
@@ -95,34 +97,29 @@ def wood(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
     row = (v / wide).astype(np.int32)
     offsets = rng.uniform(0, 1, 64).astype(np.float32) * NOISE_PX
     tones = rng.normal(1, 0.07, (64, 4)).astype(np.float32)
-    along = u + offsets[row % 64]
+    along = u + offsets[row & 63]
     length = wide * rng.uniform(4, 7)
     piece = (along / length).astype(np.int32)
     zoom = 384 / size
     grain = cv2.remap(
         _grain(),
         along * (0.5 * zoom),
-        v * zoom + offsets[(row + 7 * piece) % 64],
+        v * zoom + offsets[(row + 7 * piece) & 63],
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_WRAP,
     )
-    tone = tones[row % 64, piece % 4] * (1 + rng.uniform(0.05, 0.12) * grain)
+    tone = tones.ravel()[(row & 63) * 4 + (piece & 3)] * (1 + rng.uniform(0.05, 0.12) * grain)
     gap = max(0.9, size / 300)
     joint = (v % wide < gap) | (along % length < gap)
     tone[joint] *= rng.uniform(0.45, 0.75)
     return _painted(tone, rgb)
 
 
-_GRAIN: list[np.ndarray] = []
-
-
+@lru_cache(maxsize=1)
 def _grain() -> np.ndarray:
     """Wood grain along x, float32 (NOISE_PX, NOISE_PX), periodic."""
-    if not _GRAIN:
-        rings = np.sin(2 * np.pi * (np.arange(NOISE_PX)[:, None] / 32.0) + 1.6 * noise_tile(NOISE_PX, 60, 0.12, 71).T)
-        fibre = noise_tile(NOISE_PX, 3.0, 14.0, 72).T
-        _GRAIN.append(np.ascontiguousarray(0.6 * rings + 0.7 * fibre, dtype=np.float32))
-    return _GRAIN[0]
+    rings = np.sin(2 * np.pi * (np.arange(NOISE_PX)[:, None] / 32.0) + 1.5 * noise_tile(NOISE_PX, 40, 6.0, 71).T)
+    return np.ascontiguousarray(0.6 * rings + 0.7 * noise_tile(NOISE_PX, 3.0, 14.0, 72).T, dtype=np.float32)
 
 
 def cloth(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
@@ -143,7 +140,7 @@ def cloth(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
     tone *= 1 + 0.03 * sample(noise_tile(NOISE_PX, 3.0, 4.0, 73), size, size, 0, zoom, _shift(rng))
     picture = _painted(tone, rgb)
     if rng.random() < 0.25:
-        other = _pick(rng, SHEETS, 6)
+        other = _pick(rng, SHEETS, 6) if rng.random() < 0.4 else np.clip(rgb * rng.uniform(0.8, 1.15), 0, 250)
         period = rng.uniform(0.04, 0.16) * size
         t = np.arange(size, dtype=np.float32)
         lean = rng.normal(0, 0.4)
@@ -177,63 +174,67 @@ def _tiles(rng: np.random.Generator, size: int) -> np.ndarray:
     return cv2.GaussianBlur(_painted(tone, _pick(rng, np.concatenate([STUDIO, WOOD]), 6)), (3, 3), 0.6)
 
 
+def _book(rng: np.random.Generator, layer: np.ndarray, mask: np.ndarray, at: float, reach: float, colour, dark) -> None:
+    """A box or book with its spine. Draws round (at, at) of a window: ``layer`` its colours, ``mask`` its outline."""
+    box = cv2.boxPoints(((at, at), (2 * reach, 2 * reach * rng.uniform(0.5, 1.0)), rng.uniform(0, 90)))
+    points = np.round(box * 16).astype(np.int32)[:, None]
+    cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, 4)
+    layer[:] = colour
+    spine = np.stack([box[0], box[1], 0.86 * box[1] + 0.14 * box[2], 0.86 * box[0] + 0.14 * box[3]])
+    cv2.fillPoly(layer, [np.round(spine * 16).astype(np.int32)[:, None]], dark, cv2.LINE_AA, 4)
+    cv2.polylines(layer, [points], True, dark, 1, cv2.LINE_AA, 4)
+
+
+def _cup(rng: np.random.Generator, layer: np.ndarray, mask: np.ndarray, at: float, reach: float, colour, dark) -> None:
+    """A cup or plate from above."""
+    centre = (round(at * 16), round(at * 16))
+    layer[:] = colour
+    for ratio, tone in ((0.82, dark), (0.72, tuple(min(255.0, 1.2 * c) for c in colour))):
+        cv2.circle(layer, centre, round(reach * ratio * 16), tone, -1, cv2.LINE_AA, 4)
+    cv2.circle(mask, centre, round(reach * 16), 255, -1, cv2.LINE_AA, 4)
+
+
+def _cable(
+    rng: np.random.Generator, layer: np.ndarray, mask: np.ndarray, at: float, reach: float, colour, dark
+) -> None:
+    t = np.linspace(-1, 1, 30)
+    line = np.stack([at + t * reach * 1.3, at + np.sin(t * rng.uniform(2, 6)) * reach * 0.5], 1)
+    layer[:] = dark
+    cv2.polylines(
+        mask, [np.round(line * 16).astype(np.int32)[:, None]], False, 255, max(2, round(reach / 12)), cv2.LINE_AA, 4
+    )
+
+
+def _cushion(
+    rng: np.random.Generator, layer: np.ndarray, mask: np.ndarray, at: float, reach: float, colour, dark
+) -> None:
+    layer[:] = colour
+    axes = (round(reach * 1.2), round(reach * 0.7))
+    cv2.ellipse(mask, (round(at), round(at)), axes, rng.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA)
+
+
+_THINGS = (_book, _book, _book, _cup, _cable, _cushion)
+
+
 def _thing(rng: np.random.Generator, picture: np.ndarray) -> None:
-    """One object that is no product: a book, box, cup, ball, plate, cable, sheet of paper."""
+    """Lay one object that is no product near an edge of the picture, with its shadow."""
     size = len(picture)
-    kind = int(rng.integers(6))
-    side = rng.random() * 4
-    place = {0: (rng.random(), 0.04), 1: (0.96, rng.random()), 2: (rng.random(), 0.96), 3: (0.04, rng.random())}[
-        int(side)
-    ]
-    cx, cy = place[0] * size, place[1] * size
+    along, side = rng.random(), int(rng.integers(4))
+    cx, cy = ((along, 0.04), (0.96, along), (along, 0.96), (0.04, along))[side]
     colour = tuple(float(c) for c in _pick(rng, THINGS, 12))
-    dark = tuple(0.6 * c for c in colour)
     reach = rng.uniform(0.06, 0.17) * size
-    layer = picture.copy()
-    mask = np.zeros(picture.shape[:2], np.uint8)
-    if kind <= 2:
-        box = cv2.boxPoints(((cx, cy), (2 * reach, 2 * reach * rng.uniform(0.5, 1.0)), rng.uniform(0, 90)))
-        points = np.round(box * 16).astype(np.int32)[:, None]
-        cv2.fillPoly(mask, [points], 255, cv2.LINE_AA, 4)
-        layer[:] = colour
-        middle = (box[0] + box[3]) / 2 * 0.85 + (box[1] + box[2]) / 2 * 0.15
-        other = (box[1] + box[0]) / 2 * 0.85 + (box[2] + box[3]) / 2 * 0.15
-        cv2.fillPoly(
-            layer,
-            [np.round(np.stack([box[0], box[1], other, middle]) * 16).astype(np.int32)[:, None]],
-            dark,
-            cv2.LINE_AA,
-            4,
-        )
-        cv2.polylines(layer, [points], True, dark, max(1, size // 200), cv2.LINE_AA, 4)
-    elif kind == 3:
-        for ratio, shade in ((1.0, colour), (0.82, dark), (0.72, tuple(min(255.0, 1.2 * c) for c in colour))):
-            cv2.circle(layer, (round(cx * 16), round(cy * 16)), round(reach * ratio * 16), shade, -1, cv2.LINE_AA, 4)
-        cv2.circle(mask, (round(cx * 16), round(cy * 16)), round(reach * 16), 255, -1, cv2.LINE_AA, 4)
-    elif kind == 4:
-        t = np.linspace(0, 1, 30)
-        x = cx + (t - 0.5) * size * 0.7
-        y = cy + np.sin(t * rng.uniform(4, 12)) * size * 0.06
-        points = np.round(np.stack([x, y], 1) * 16).astype(np.int32)[:, None]
-        cv2.polylines(layer, [points], False, dark, max(2, size // 110), cv2.LINE_AA, 4)
-        cv2.polylines(mask, [points], False, 255, max(2, size // 110), cv2.LINE_AA, 4)
-    else:
-        layer[:] = colour
-        cv2.ellipse(
-            mask,
-            (round(cx), round(cy)),
-            (round(reach * 1.2), round(reach * 0.7)),
-            rng.uniform(0, 180),
-            0,
-            360,
-            255,
-            -1,
-            cv2.LINE_AA,
-        )
-    shadow = cv2.blur(np.roll(mask, (size // 80, size // 90), (0, 1)), (size // 30 | 1, size // 30 | 1))
-    ground = picture * (1 - shadow[..., None] * np.float32(0.45 / 255))
-    alpha = mask[..., None] * np.float32(1 / 255)
-    picture[:] = ground + alpha * (layer - ground)
+    half = int(1.6 * reach) + 4
+    layer, mask = np.zeros((2 * half, 2 * half, 3), np.uint8), np.zeros((2 * half, 2 * half), np.uint8)
+    _THINGS[int(rng.integers(len(_THINGS)))](
+        rng, layer, mask, float(half), reach, colour, tuple(0.6 * c for c in colour)
+    )
+    k = size // 30 | 1
+    shadow = cv2.blur(np.roll(mask, (size // 80, size // 90), (0, 1)), (k, k))
+    left, top = round(cx * size) - half, round(cy * size) - half
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + 2 * half, size), min(top + 2 * half, size)
+    window = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    below = picture[y0:y1, x0:x1] * (1 - shadow[window][..., None] * np.float32(0.45 / 255))
+    picture[y0:y1, x0:x1] = below + mask[window][..., None] * np.float32(1 / 255) * (layer[window] - below)
 
 
 def cluttered(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
@@ -250,4 +251,4 @@ _BY_NAME = {"studio": studio, "wood": wood, "cloth": cloth, "cluttered": clutter
 
 def ground(rng: np.random.Generator, kind: str, size_px: int, light: Light) -> np.ndarray:
     """A ground of ``kind`` (one of GROUNDS), uint8 (size_px, size_px, 3) RGB."""
-    return _BY_NAME[kind](rng, size_px, light)
+    return cv2.convertScaleAbs(_BY_NAME[kind](rng, size_px, light), alpha=0.93)

@@ -38,8 +38,11 @@ def _trousers(rng: np.random.Generator, material: str, length: float, ankle: flo
     ]
     shape.panel(mirrored(half), "body")
     shape.mark(line([(0, 0.10), (0, crotch)]), "seam", 0.012)
-    shape.both(line([(0, crotch), (0.16, crotch - 0.10)]), "fold", 0.025)
-    shape.both(line([(0.02, crotch - 0.06), (0.22, crotch + 0.10)]), "fold", 0.02)
+    for drop, reach in ((0.0, 0.15), (0.05, 0.20)):
+        if rng.random() < 0.6:
+            shape.both(
+                line([(0.03, crotch - drop, 0.05), (reach, crotch - drop - rng.uniform(0.0, 0.14))]), "fold", 0.014
+            )
     waistband(shape, waist, 0.09, elastic)
     if elastic:
         if rng.random() < 0.6:

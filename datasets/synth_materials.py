@@ -32,18 +32,18 @@ class Surface(NamedTuple):
 
 
 SURFACES: dict[str, Surface] = {
-    "denim": Surface(0.30, 0.10, "crease", 1.0, puff=0.5),
-    "knit": Surface(0.42, 0.07, "soft", 1.0, fuzz_px=0.7, puff=0.8),
-    "jersey": Surface(0.06, 0.13, "soft", 1.0, puff=0.4),
-    "woven": Surface(0.10, 0.13, "crease", 1.1, puff=0.35),
-    "leather": Surface(0.16, 0.11, "crumple", 0.9, gloss=0.50, tight=2.4, puff=0.8),
-    "shell": Surface(0.08, 0.15, "crumple", 1.7, gloss=0.26, tight=1.6, puff=0.9),
-    "fleece": Surface(0.46, 0.06, "soft", 0.9, fuzz_px=1.8, puff=0.8),
+    "denim": Surface(0.24, 0.12, "crease", 1.0, puff=0.45),
+    "knit": Surface(0.34, 0.09, "soft", 1.0, fuzz_px=0.7, puff=0.6),
+    "jersey": Surface(0.05, 0.15, "soft", 1.0, puff=0.4),
+    "woven": Surface(0.08, 0.13, "crease", 1.1, puff=0.35),
+    "leather": Surface(0.10, 0.15, "crumple", 0.9, gloss=0.55, tight=2.2, puff=0.7),
+    "shell": Surface(0.07, 0.16, "crumple", 1.5, gloss=0.24, tight=1.6, puff=0.6),
+    "fleece": Surface(0.20, 0.09, "soft", 0.9, fuzz_px=1.8, puff=0.7),
     "lace": Surface(0.34, 0.09, "soft", 1.0, puff=0.3),
     "satin": Surface(0.02, 0.20, "soft", 1.25, gloss=0.42, tight=1.2, puff=0.5),
-    "canvas": Surface(0.36, 0.07, "crease", 0.9, puff=0.6),
-    "rubber": Surface(0.02, 0.02, "soft", 1.0, gloss=0.55, tight=2.0, puff=1.3),
-    "straw": Surface(0.60, 0.02, "soft", 1.0, fuzz_px=0.5, puff=0.9),
+    "canvas": Surface(0.22, 0.09, "crease", 0.9, puff=0.6),
+    "rubber": Surface(0.02, 0.02, "soft", 1.0, gloss=0.5, tight=1.4, puff=0.9),
+    "straw": Surface(0.52, 0.02, "soft", 1.0, fuzz_px=0.5, puff=0.9),
 }
 STEPS = (0.6, 0.8, 1.0, 1.3)  # the sizes at which a relief is made
 
@@ -79,7 +79,7 @@ def _knit(step: float, cable: bool) -> np.ndarray:
     ropes = max(2, round(T / (46 * step)))
     cx, turns = (x * ropes / T) % 1 - 0.5, _cycles(30 * step)
     inside = np.abs(cx) < 0.27
-    twist = np.cos(2 * np.pi * (y * turns / T) - np.sign(np.sin(2 * np.pi * y * turns / T)) * 0 + cx * 9.0)
+    twist = np.cos(2 * np.pi * (y * turns / T) + cx * 9.0)
     rope = 1.5 * twist * np.cos(np.pi * cx / 0.56) + 0.25 * loops
     gap = np.exp(-(((np.abs(cx) - 0.3) / 0.035) ** 2))
     return np.where(inside, rope, 0.8 * loops) - 2.2 * gap

@@ -29,24 +29,24 @@ def noise_tile(size_px: int, wavelength_px: float, stretch: float = 1.0, seed: i
 @lru_cache(maxsize=8)
 def drape_tile(kind: str) -> np.ndarray:
     """Height of folds, float32 (NOISE_PX, NOISE_PX), periodic: ``soft`` rolls, ``crease`` sharp ridges, ``crumple`` both."""
-    soft = noise_tile(NOISE_PX, 90, 2.6, 1) + 0.35 * noise_tile(NOISE_PX, 40, 2.0, 2)
-    if kind == "soft":
-        field = soft
-    else:
-        # The ridge of |noise| is a line with two slopes: what a pressed or crumpled crease looks like.
-        ridge = -np.abs(noise_tile(NOISE_PX, 120, 1.3, 3)) - 0.5 * np.abs(noise_tile(NOISE_PX, 60, 1.0, 4))
-        field = 0.35 * soft + 1.6 * ridge if kind == "crease" else 0.8 * soft + 1.3 * ridge
-    field = cv2.GaussianBlur(np.tile(field, (3, 3)), (0, 0), 1.2)[NOISE_PX : 2 * NOISE_PX, NOISE_PX : 2 * NOISE_PX]
+    soft = noise_tile(NOISE_PX, 100, 3.0, 1) + 0.5 * noise_tile(NOISE_PX, 220, 1.2, 2)
+    # The ridge of |noise| is a line with two slopes: what a pulled, pressed or crumpled crease looks like.
+    pull = -np.abs(noise_tile(NOISE_PX, 110, 3.4, 3))
+    ridge = -np.abs(noise_tile(NOISE_PX, 130, 1.4, 4)) - 0.45 * np.abs(noise_tile(NOISE_PX, 64, 1.0, 5))
+    field = {"soft": 0.8 * soft + 0.9 * pull, "crease": 0.35 * soft + 1.5 * ridge, "crumple": 0.6 * soft + 1.4 * ridge}[
+        kind
+    ]
+    field = cv2.GaussianBlur(np.tile(field, (3, 3)), (0, 0), 2.2)[NOISE_PX : 2 * NOISE_PX, NOISE_PX : 2 * NOISE_PX]
     return np.ascontiguousarray((field - field.mean()) / field.std(), dtype=np.float32)
 
 
 @lru_cache(maxsize=1)
 def camera_noise() -> np.ndarray:
-    """Sensor noise, int16 (1024, 1024, 3), deviation 16: slightly soft (demosaicing) and partly shared by the channels."""
+    """Sensor noise, float32 (1024, 1024, 3), deviation 16: slightly soft (demosaicing) and partly shared by the channels."""
     rng = np.random.default_rng(78)
     grey = rng.standard_normal((1024, 1024, 1)).astype(np.float32)
     noise = cv2.GaussianBlur(0.8 * grey + 0.6 * rng.standard_normal((1024, 1024, 3)).astype(np.float32), (0, 0), 0.6)
-    return np.round(noise * (16 / noise.std())).astype(np.int16)
+    return noise * np.float32(16 / noise.std())
 
 
 def sample(tile: np.ndarray, height: int, width: int, angle: float, scale: float, shift_px: tuple[float, float]):

@@ -11,6 +11,7 @@ from .synth_prints import NONE, PRINT_PX
 from .synth_product import ROLES, SHIFT, Placed
 
 WRAP = cv2.BORDER_WRAP
+HEADROOM = 0.86
 
 
 class Light(NamedTuple):
@@ -69,7 +70,8 @@ def _height(
         radius = 14.0 * unit + 1
     t = 1 - np.minimum(distance / radius, 1)
     rounded = np.sqrt(np.maximum(1 - t * t, 0)) * radius
-    return folds * depth, rounded * (surface.puff * (1.2 if quilt is not None else 0.45))
+    rounded = cv2.GaussianBlur(rounded, (0, 0), 1.0 * unit + 0.5)  # or its pixel steps would show as rays
+    return folds * depth, rounded * (surface.puff * (0.42 if quilt is not None else 0.45))
 
 
 def _dashes(points: np.ndarray, on: float, off: float) -> list[np.ndarray]:
@@ -95,8 +97,9 @@ class _Lines:
 
     def draw(self) -> None:
         x0, y0 = self.placed.box[:2]
-        for mark in self.placed.product.shape.marks:
-            pixels = self.placed.pose.pixels(mark.points) - (x0, y0)
+        marks = self.placed.product.shape.marks
+        for mark, pixels in zip(marks, self.placed.pose.all_pixels([m.points for m in marks]), strict=True):
+            pixels -= (x0, y0)
             points = np.round(pixels * 16).astype(np.int32)[:, None]
             self._one(mark.kind, pixels, points, mark.size * self.placed.pose.scale)
 
@@ -176,10 +179,8 @@ def _labels(placed: Placed, frame: np.ndarray, u: np.ndarray, v: np.ndarray) -> 
         label = np.zeros(placed.part.shape, np.uint8)
     else:
         label = cv2.remap(product.tile, u, v, cv2.INTER_NEAREST, borderMode=WRAP)
-    for k, (a, b, c) in enumerate(product.cuts):
-        label[frame[..., 0] * a + frame[..., 1] * b > c] = (
-            min(k + 1, len(product.names) - 1) if product.cuts[0][1] or k == 0 or len(product.cuts) == 1 else 1
-        )
+    for a, b, c, index in product.cuts:
+        label[frame[..., 0] * a + frame[..., 1] * b > c] = index
     if product.print_label is not None:
         cx, cy, w, h = product.shape.print_box
         px = (frame[..., 0] - (cx - w / 2)) * (PRINT_PX / w)
@@ -195,6 +196,21 @@ def _labels(placed: Placed, frame: np.ndarray, u: np.ndarray, v: np.ndarray) -> 
     return np.where(plain == NONE, label, plain)
 
 
+def _cloth_coordinates(placed: Placed, frame: np.ndarray, gx: np.ndarray, gy: np.ndarray):
+    """Where on its cloth each pixel lies (px): each part's grain turned, each cut from its own place, and the slope of
+    the folds (gx, gy) pulling the print along."""
+    part, scale = placed.part, placed.pose.scale
+    fx, fy = frame[..., 0] * scale + 2.2 * gx, frame[..., 1] * scale + 2.2 * gy
+    cosine = _table(placed, lambda p, i: np.cos(p.grain) if p is not None else 1)
+    if (cosine == 1).all():
+        return fx, fy
+    sine = _table(placed, lambda p, i: np.sin(p.grain) if p is not None else 0)
+    c, s = cosine[part], sine[part]
+    u = c * fx + s * fy + _table(placed, lambda p, i: 37 * i)[part]
+    v = c * fy - s * fx + _table(placed, lambda p, i: 61 * i)[part]
+    return u, v
+
+
 def paint(placed: Placed, rng: np.random.Generator, light: Light) -> Painted:
     """The product in its crop, lit."""
     product, part = placed.product, placed.part
@@ -208,15 +224,7 @@ def paint(placed: Placed, rng: np.random.Generator, light: Light) -> Painted:
     gx, gy = cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=1 / 8)
 
     frame = _frame_map(placed)
-    # Cloth coordinates: each part's grain turned, each part cut from its own place, folds pulling the print along.
-    turn = _table(
-        placed, lambda p, i: (np.cos(p.grain), np.sin(p.grain), 37 * i, 61 * i) if p is not None else (1, 0, 0, 0)
-    )
-    by_part = turn[part]
-    fx, fy = frame[..., 0] * placed.pose.scale + 2.2 * gx, frame[..., 1] * placed.pose.scale + 2.2 * gy
-    u = by_part[..., 0] * fx + by_part[..., 1] * fy + by_part[..., 2]
-    v = by_part[..., 0] * fy - by_part[..., 1] * fx + by_part[..., 3]
-
+    u, v = _cloth_coordinates(placed, frame, gx, gy)
     label = _labels(placed, frame, u, v)
     lines.draw_discs(label)
     palette = np.clip(np.stack(product.palette), 0, 255).astype(np.uint8)
@@ -233,32 +241,33 @@ def paint(placed: Placed, rng: np.random.Generator, light: Light) -> Painted:
         )
 
     texture = cv2.remap(relief(product.material, step, product.variant), u, v, cv2.INTER_LINEAR, borderMode=WRAP)
-    tones = _table(
-        placed,
-        lambda p, i: (ROLES[p.role].tone, ROLES[p.role].relief * surface.relief / 96) if p is not None else (1, 0),
-    )
-    by_part = tones[part]
+    tone = _table(placed, lambda p, i: ROLES[p.role].tone if p is not None else 1)[part]
+    grain = _table(placed, lambda p, i: ROLES[p.role].relief * surface.relief / 96 if p is not None else 0)[part]
     slope = gx * light.direction[0] + gy * light.direction[1]
     lit = np.clip(1 + (0.55 + 0.6 * light.hard) * slope, 0.5, 1.4) + 0.035 * np.clip(folds, -4, 1) * surface.folds * 4
     fine = cv2.GaussianBlur(lines.fine, (3, 3), 0.5).astype(np.float32) - 128
     soft = cv2.GaussianBlur(lines.soft, (0, 0), 1.4 * unit + 0.3).astype(np.float32) - 128
     lit *= 1 + fine * (0.55 / 128) + soft * (0.45 / 128)
-    lit *= by_part[..., 0] * (1 + by_part[..., 1] * (texture.astype(np.float32) - 128))
+    lit *= tone * (1 + grain * (texture.astype(np.float32) - 128))
+    # Highlights add less to what is bright already.
+    room = 1.15 - colour[..., 1] * np.float32(0.8 / 255)
     # A little light comes back from the surface itself, whatever its dye: black cloth shows its folds by it.
     shine = 15.0 * (lit - 0.85)
     if surface.gloss:
         lx, ly = light.direction
-        d = (gx - 0.42 * lx) ** 2 + (gy - 0.42 * ly) ** 2
-        shine += (150 * surface.gloss) * np.exp(-d * (9.0 * surface.tight)) * (by_part[..., 1] > 0) * by_part[..., 0]
-    rgb = colour * lit[..., None] + shine[..., None]
-    return Painted(np.clip(rgb, 0, 255).astype(np.uint8), _alpha(placed, u, v, unit, step), label)
+        d = (gx - 0.22 * lx) ** 2 + (gy - 0.22 * ly) ** 2
+        shine += (150 * surface.gloss) * np.exp(-d * (30.0 * surface.tight)) * (grain > 0) * tone * room
+    # Below full white, so that highlights on white cloth still have somewhere to go.
+    rgb = cv2.multiply(colour, cv2.merge([lit] * 3), scale=HEADROOM, dtype=cv2.CV_32F)
+    rgb = cv2.add(rgb, cv2.merge([shine] * 3), dtype=cv2.CV_8U)
+    return Painted(rgb, _alpha(placed, u, v, unit, step), label)
 
 
 def _alpha(placed: Placed, u: np.ndarray, v: np.ndarray, unit: float, step: float) -> np.ndarray:
     """Coverage of the ground: soft by half a pixel, fuzzy for wool, with holes for lace."""
     surface = SURFACES[placed.product.material]
-    mask = placed.mask.astype(np.float32)
-    alpha = cv2.GaussianBlur(mask, (3, 3), 0.6)
+    mask = placed.cover.astype(np.float32) * np.float32(1 / 255)
+    alpha = cv2.GaussianBlur(mask, (3, 3), 0.5)
     if surface.fuzz_px:
         wide = cv2.GaussianBlur(mask, (0, 0), surface.fuzz_px * unit + 0.4)
         hairs = sample(noise_tile(NOISE_PX, 3.5, 1.0, 90), *mask.shape, 0.0, 1.0, (3.0, 5.0))

@@ -15,22 +15,30 @@ def _fixed(value: float) -> int:
     return round(value * 16)
 
 
-def _wraps(x: float, y: float, reach: float) -> Iterator[tuple[float, float]]:
+def _blank(spacing: float) -> np.ndarray:
+    """An empty tile for motifs ``spacing`` apart: the smaller these, the sooner it may repeat, and so few are drawn."""
+    side = T if spacing > 30 else T // 2
+    return np.zeros((side, side), np.uint8)
+
+
+def _wraps(label: np.ndarray, x: float, y: float, reach: float) -> list[tuple[float, float]]:
     """(x, y) and its copies across the tile's edges within ``reach``, so that motifs continue on the other side."""
-    for dx in (0, T if x < reach else 0, -T if x > T - reach else 0):
-        for dy in (0, T if y < reach else 0, -T if y > T - reach else 0):
-            if (dx, dy) == (0, 0) or dx or dy:
-                yield x + dx, y + dy
+    side = len(label)
+    xs = [x, *([x + side] if x < reach else []), *([x - side] if x > side - reach else [])]
+    ys = [y, *([y + side] if y < reach else []), *([y - side] if y > side - reach else [])]
+    return [(wx, wy) for wx in xs for wy in ys]
 
 
-def _places(rng: np.random.Generator, spacing: float, jitter: float, stagger: bool = True):
-    """Positions on a (staggered) jittered grid that wraps: yields x, y."""
-    rows = max(2, 2 * round(T / spacing / 2))
-    step = T / rows
+def _places(
+    rng: np.random.Generator, label: np.ndarray, spacing: float, jitter: float
+) -> Iterator[tuple[float, float]]:
+    """Positions on a staggered jittered grid that wraps: x, y."""
+    rows = max(2, 2 * round(len(label) / spacing / 2))
+    step = len(label) / rows
     for row in range(rows):
         for column in range(rows):
             dx, dy = rng.uniform(-jitter, jitter, 2) * step
-            yield (column + (0.5 if stagger and row % 2 else 0.0) + 0.25) * step + dx, (row + 0.5) * step + dy
+            yield (column + (0.5 if row % 2 else 0.0) + 0.25) * step + dx, (row + 0.5) * step + dy
 
 
 def _sequence(rng: np.random.Generator, colours: int, unit: float, least: float) -> np.ndarray:
@@ -84,11 +92,11 @@ def checked(rng: np.random.Generator, colours: int, unit: float) -> np.ndarray:
 
 
 def dotted(rng: np.random.Generator, colours: int, unit: float) -> np.ndarray:
-    label = np.zeros((T, T), np.uint8)
     spacing = max(8.5, rng.uniform(9, 34) * unit)
+    label = _blank(spacing)
     radius = rng.uniform(0.24, 0.35) * spacing
-    for i, (x, y) in enumerate(_places(rng, spacing, 0.0)):
-        for wx, wy in _wraps(x, y, radius + 1):
+    for i, (x, y) in enumerate(_places(rng, label, spacing, 0.0)):
+        for wx, wy in _wraps(label, x, y, radius + 1):
             cv2.circle(label, (_fixed(wx), _fixed(wy)), _fixed(radius), 1 + i % (colours - 1), -1, cv2.LINE_8, SHIFT)
     return label
 
@@ -108,13 +116,13 @@ def _flower(label: np.ndarray, x: float, y: float, r: float, petals: int, turn: 
 
 def floral(rng: np.random.Generator, colours: int, unit: float) -> np.ndarray:
     """Flowers with petals and a heart, leaves on stems between them."""
-    label = np.zeros((T, T), np.uint8)
     spacing = max(17.0, rng.uniform(20, 58) * unit)
+    label = _blank(spacing)
     petals, leaf = int(rng.integers(5, 8)), 2 if colours > 2 else 1
-    for x, y in _places(rng, spacing, 0.16):
+    for x, y in _places(rng, label, spacing, 0.16):
         r, turn = spacing * rng.uniform(0.30, 0.47), rng.uniform(0, 2 * np.pi)
         stem = rng.uniform(0, 2 * np.pi)
-        for wx, wy in _wraps(x, y, 1.5 * r):
+        for wx, wy in _wraps(label, x, y, 1.5 * r):
             for side in (-0.5, 0.5):
                 lx, ly = wx + 1.2 * r * np.cos(stem + side), wy + 1.2 * r * np.sin(stem + side)
                 _ellipse(label, lx, ly, 0.42 * r, 0.17 * r, np.degrees(stem + side), leaf)
@@ -123,13 +131,13 @@ def floral(rng: np.random.Generator, colours: int, unit: float) -> np.ndarray:
 
 
 def _leopard(rng: np.random.Generator, colours: int, unit: float) -> np.ndarray:
-    label = np.zeros((T, T), np.uint8)
     spacing = max(10.0, rng.uniform(12, 26) * unit)
-    for x, y in _places(rng, spacing, 0.2):
+    label = _blank(spacing)
+    for x, y in _places(rng, label, spacing, 0.2):
         r, turn = spacing * rng.uniform(0.26, 0.40), rng.uniform(0, 360)
         squash, stroke = rng.uniform(0.65, 0.95), max(2, round(0.34 * r))
         first, second = rng.uniform(70, 130), rng.uniform(60, 110)
-        for wx, wy in _wraps(x, y, 1.6 * r):
+        for wx, wy in _wraps(label, x, y, 1.6 * r):
             if colours > 2:
                 _ellipse(label, wx, wy, 0.75 * r, 0.75 * r * squash, turn, 2)
             for start, sweep in ((0, first), (165, second), (285, 45)):
@@ -246,13 +254,13 @@ def allover(rng: np.random.Generator, colours: int, unit: float) -> np.ndarray:
         return _zigzag(rng, colours, unit)
     if kind < 0.42:
         return _tiles(rng, colours, unit)
-    label = np.zeros((T, T), np.uint8)
     spacing = max(15.0, rng.uniform(18, 40) * unit)
+    label = _blank(spacing)
     names = rng.choice(ICONS, size=2 if rng.random() < 0.4 else 1, replace=False)
     turned = rng.random() < 0.6
-    for i, (x, y) in enumerate(_places(rng, spacing, 0.1)):
+    for i, (x, y) in enumerate(_places(rng, label, spacing, 0.1)):
         turn, r = rng.uniform(0, 2 * np.pi) if turned else 0.0, spacing * rng.uniform(0.32, 0.4)
-        for wx, wy in _wraps(x, y, r + 1):
+        for wx, wy in _wraps(label, x, y, r + 1):
             cv2.fillPoly(
                 label, [icon(rng, names[i % len(names)], wx, wy, r, turn)], 1 + i % (colours - 1), cv2.LINE_8, SHIFT
             )
@@ -278,4 +286,6 @@ def pattern_tile(rng: np.random.Generator, pattern: str, colours: int, unit: flo
     """
     if pattern not in TILES:
         return np.zeros((T, T), np.uint8)
-    return np.ascontiguousarray(TILES[pattern](rng, colours, unit), dtype=np.uint8)
+    label = TILES[pattern](rng, colours, unit)
+    repeats = T // len(label)
+    return np.ascontiguousarray(np.tile(label, (repeats, repeats)), dtype=np.uint8)

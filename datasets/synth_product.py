@@ -1,5 +1,6 @@
 """One product of the synthetic catalog: what it is, what it is made of, where it lies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -66,8 +67,6 @@ ROLES: dict[str, Role] = {
     "cord": Role(cloth=False, relief=0.0),
     "hatband": Role(cloth=False, relief=0.3),
 }
-# What the blocks of a colour-block product may be cut along.
-BLOCK_ROLES = ("sleeve", "hood", "collar", "cuff", "hem", "toecap", "tongue", "brim", "waistband", "strap", "pocket")
 
 
 @dataclass
@@ -83,7 +82,7 @@ class Product:
     plain: dict[str, int] = field(default_factory=dict)
     tile: np.ndarray | None = None
     print_label: np.ndarray | None = None
-    cuts: list[tuple[float, float, float]] = field(default_factory=list)  # a colour beyond a*x + b*y > c, frame units
+    cuts: list[tuple[float, float, float, int]] = field(default_factory=list)  # colour i where a*x + b*y > c (frame)
     variant: int = 0
     stitch: np.ndarray | None = None
     own_colours: int = 1  # how many of names are the cloth's; trims follow
@@ -122,6 +121,12 @@ class Pose:
     def pixels(self, points: np.ndarray) -> np.ndarray:
         return self.warp(points) @ self.matrix().T + self.centre
 
+    def all_pixels(self, lines: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """``pixels`` of many lines at once: most of the time would go into the calls."""
+        if not lines:
+            return []
+        return np.split(self.pixels(np.concatenate(lines)), np.cumsum([len(points) for points in lines])[:-1])
+
     def frame(self, pixels: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) -> frame: the warp is small, so its inverse is its negative."""
         flat = (pixels - np.asarray(self.centre)) @ np.linalg.inv(self.matrix()).T
@@ -136,6 +141,7 @@ class Placed:
     pose: Pose
     box: tuple[int, int, int, int]
     part: np.ndarray
+    cover: np.ndarray  # uint8 (h, w): the same with smooth edges, 0..255
 
     @property
     def mask(self) -> np.ndarray:
@@ -204,13 +210,13 @@ def _blocks(product: Product, rng: np.random.Generator) -> None:
     kind = rng.random()
     if kind < 0.5:
         first = rng.uniform(-0.18, 0.02)
-        product.cuts = [(0, 1, first)] + ([(0, 1, first + rng.uniform(0.18, 0.3))] if last > 1 else [])
+        product.cuts = [(0, 1, first, 1)] + ([(0, 1, first + rng.uniform(0.18, 0.3), last)] if last > 1 else [])
     elif kind < 0.7:
-        product.cuts = [(1, 0, 0.0)] + ([(0, 1, 0.15)] if last > 1 else [])
+        product.cuts = [(1, 0, 0.0, 1)] + ([(0, 1, 0.15, last)] if last > 1 else [])
     elif kind < 0.85:
-        product.cuts = [(0.6, 0.8, rng.uniform(-0.12, 0.1))]
+        product.cuts = [(0.6, 0.8, rng.uniform(-0.12, 0.1), 1)]
     else:
-        product.cuts = [(1, 0, 0.14), (-1, 0, 0.14)]
+        product.cuts = [(1, 0, 0.14, 1), (-1, 0, 0.14, 1)]
     if product.category == "shoes":
         for role in ("toecap", "tongue", "strap"):
             product.plain[role] = 1
@@ -273,13 +279,13 @@ def make_pose(
 
 def extent(product: Product, pose: Pose) -> np.ndarray:
     """xyxy of the outline in pixels, float (4,)."""
-    points = np.concatenate([pose.pixels(panel.points) for panel in product.shape.panels if panel.role != "cord"])
+    points = pose.pixels(np.concatenate([panel.points for panel in product.shape.panels if panel.role != "cord"]))
     return np.concatenate([points.min(0), points.max(0)])
 
 
 def place(product: Product, pose: Pose, size_px: int) -> Placed | None:
     """Rasterise the panels in painter's order inside the image; None when nothing of it is inside."""
-    outlines = [pose.pixels(panel.points) for panel in product.shape.panels]
+    outlines = pose.all_pixels([panel.points for panel in product.shape.panels])
     everything = np.concatenate(outlines)
     margin = 6 + max(panel.stroke for panel in product.shape.panels) * pose.scale
     x0, y0 = np.maximum(np.floor(everything.min(0) - margin), 0).astype(int)
@@ -287,11 +293,14 @@ def place(product: Product, pose: Pose, size_px: int) -> Placed | None:
     if x1 - x0 < 8 or y1 - y0 < 8:
         return None
     part = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    cover = np.zeros_like(part)
     for index, (panel, outline) in enumerate(zip(product.shape.panels, outlines, strict=True)):
         points = np.round((outline - (x0, y0)) * 16).astype(np.int32)[:, None]
         if panel.stroke:
             width = max(1, round(panel.stroke * pose.scale))
             cv2.polylines(part, [points], False, index + 1, width, cv2.LINE_8, SHIFT)
+            cv2.polylines(cover, [points], False, 255, width, cv2.LINE_AA, SHIFT)
         else:
             cv2.fillPoly(part, [points], index + 1, cv2.LINE_8, SHIFT)
-    return Placed(product, pose, (int(x0), int(y0), int(x1), int(y1)), part)
+            cv2.fillPoly(cover, [points], 255, cv2.LINE_AA, SHIFT)
+    return Placed(product, pose, (int(x0), int(y0), int(x1), int(y1)), part, cover)

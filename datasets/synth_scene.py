@@ -14,7 +14,7 @@ LEAST_VISIBLE = 0.3  # of a product's own area inside the picture
 LEAST_SHARE = 0.05  # of the visible area: smaller colours are not named
 MOST_COLOURS = 3
 # Longest side of a product against the picture's, by how many products there are.
-SIZES = {1: (0.62, 0.98), 2: (0.48, 0.68), 3: (0.42, 0.58), 4: (0.36, 0.5), 5: (0.32, 0.46), 6: (0.30, 0.42)}
+SIZES = {1: (0.82, 1.06), 2: (0.5, 0.72), 3: (0.44, 0.62), 4: (0.38, 0.52), 5: (0.34, 0.48), 6: (0.32, 0.44)}
 
 
 class SynthProduct(NamedTuple):
@@ -25,7 +25,7 @@ class SynthProduct(NamedTuple):
     attributes: dict[str, Any]
 
 
-class _Spot(NamedTuple):
+class Spot(NamedTuple):
     placed: Placed
     hung: bool
 
@@ -41,29 +41,26 @@ def _paste(canvas: np.ndarray, placed: Placed, values: np.ndarray) -> None:
 
 
 def _candidate(
-    rng: np.random.Generator, product: Product, size: int, scale: float, cut: float, hung: bool
+    rng: np.random.Generator, product: Product, size: int, scale: float, hung: bool, alone: bool
 ) -> Placed | None:
-    """The product somewhere in the picture; with ``cut`` > 0 its middle may come near the edge."""
+    """The product somewhere in the picture: one that lies alone near the middle; at times cut by the edge."""
     pose = make_pose(rng, product, scale, (0.0, 0.0), hung)
-    x0, y0, x1, y1 = extent(product, pose)
-    spare_x, spare_y = size - (x1 - x0), size - (y1 - y0)
+    low_x, low_y, high_x, high_y = extent(product, pose)
+    beyond = 0.07 * size if rng.random() < 0.15 else 0.0
     shift = []
-    for low, spare in ((x0, spare_x), (y0, spare_y)):
-        slack = max(abs(spare) / 2 if spare < 0 else 0.0, cut * size)
-        shift.append(
-            rng.uniform(-slack, max(spare, 0.0) + slack) - low
-            if spare >= 0
-            else spare / 2 - low + rng.uniform(-0.02, 0.02) * size
-        )
+    for low, high in ((low_x, high_x), (low_y, high_y)):
+        spare = size - (high - low)
+        along = (rng.random() + rng.random()) / 2 if alone else rng.random()
+        shift.append(float((spare * along if spare > 0 else spare / 2) - low + rng.uniform(-beyond, beyond)))
     pose.centre = (shift[0], shift[1])
     return place(product, pose, size)
 
 
-def _arrange(rng: np.random.Generator, size: int, products: tuple[int, int], forced: dict[str, Any]) -> list[_Spot]:
+def _arrange(rng: np.random.Generator, size: int, products: tuple[int, int], forced: dict[str, Any]) -> list[Spot]:
     """Products in painter's order, none hidden by more than 1 - LEAST_VISIBLE where that could be had."""
     count = int(rng.integers(products[0], products[1] + 1))
     names = list(BUILDERS)
-    spots: list[_Spot] = []
+    spots: list[Spot] = []
     covered = np.zeros((size, size), bool)
     hung_scene = rng.random() < 0.25
     for _ in range(count):
@@ -72,11 +69,10 @@ def _arrange(rng: np.random.Generator, size: int, products: tuple[int, int], for
         look = {key: forced[key] for key in ("material", "pattern", "colours") if key in forced}
         product = make_product(rng, scale / 250, category, **look)
         hung = hung_scene and product.shape.hang
-        cut = 0.06 if rng.random() < 0.15 else 0.0
         bearable = 0.30 if rng.random() < 0.5 else 0.04
         best, least = None, np.inf
         for _ in range(6 if spots else 1):
-            placed = _candidate(rng, product, size, scale, cut, hung)
+            placed = _candidate(rng, product, size, scale, hung, count == 1)
             if placed is None:
                 continue
             x0, y0, x1, y1 = placed.box
@@ -86,12 +82,12 @@ def _arrange(rng: np.random.Generator, size: int, products: tuple[int, int], for
             if overlap <= bearable:
                 break
         if best is not None:
-            spots.append(_Spot(best, hung))
+            spots.append(Spot(best, hung))
             _paste(covered, best, best.mask)
     return spots
 
 
-def _visible(spots: list[_Spot], size: int) -> list[np.ndarray]:
+def _visible(spots: list[Spot], size: int) -> list[np.ndarray]:
     """The visible part of each product, bool in its own crop: what no later product covers."""
     above = np.zeros((size, size), bool)
     parts = []
@@ -102,7 +98,7 @@ def _visible(spots: list[_Spot], size: int) -> list[np.ndarray]:
     return parts[::-1]
 
 
-def _drop_hidden(spots: list[_Spot], size: int) -> tuple[list[_Spot], list[np.ndarray]]:
+def drop_hidden(spots: list[Spot], size: int) -> tuple[list[Spot], list[np.ndarray]]:
     """Take out the most hidden product until none is hidden too much: it would be a label nobody can check."""
     while True:
         parts = _visible(spots, size)
@@ -133,7 +129,7 @@ def _shadow(
     field = cv2.blur(cv2.blur(field, (k, k)), (k, k))
     dark = 1 - field.astype(np.float32) * ((0.22 + 0.33 * light.hard) / 255)
     region = picture[ay0:ay1, ax0:ax1]
-    region[:] = region * dark[..., None]
+    region[:] = cv2.multiply(region, cv2.merge([dark] * 3), dtype=cv2.CV_8U)
 
 
 def _hanger(rng: np.random.Generator, picture: np.ndarray, placed: Placed) -> None:
@@ -170,7 +166,7 @@ def attributes_of(product: Product, label: np.ndarray, seen: np.ndarray) -> dict
 def _pattern_shows(product: Product, areas: np.ndarray) -> bool:
     """Whether at least two of the cloth's own colours are seen: a print's colours are enough when it is large."""
     own = areas[: product.own_colours]
-    least = {"graphic": 0.035, "colorblock": 0.06}.get(product.pattern, 0.03) * areas.sum()
+    least = {"graphic": 0.015, "colorblock": 0.06}.get(product.pattern, 0.03) * areas.sum()
     return bool(np.sort(own)[-2] >= least if product.pattern != "graphic" else own[1:].sum() >= least)
 
 
@@ -178,8 +174,8 @@ def _camera(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     """The light's colour and fall-off over the whole picture, exposure, a little noise."""
     size = len(picture)
     warmth, tint = rng.normal(0, 0.022), rng.normal(0, 0.006)
-    exposure = rng.uniform(0.84, 1.0)
-    gains = np.clip(exposure * np.array([1 + warmth, 1 + tint, 1 - warmth]), 0.7, 1.04).astype(np.float32)
+    exposure = rng.uniform(0.94, 1.10)
+    gains = np.clip(exposure * np.array([1 + warmth, 1 + tint, 1 - warmth]), 0.85, 1.16).astype(np.float32)
     t = np.linspace(-1, 1, size, dtype=np.float32)
     angle, fall = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.09)
     ramp = 1 - np.float32(fall) * 0.7 * (np.float32(np.cos(angle)) * t[None] + np.float32(np.sin(angle)) * t[:, None])
@@ -188,10 +184,14 @@ def _camera(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     grain = noise[y : y + size, x : x + size]
     if grain.shape[0] < size:
         grain = np.tile(noise, (2, 2, 1))[:size, :size]
-    level = np.float32(rng.uniform(0.06, 0.28))
-    lit = picture * (ramp[..., None] * gains)
-    lit += grain * level
-    return np.clip(lit, 0, 255).astype(np.uint8)
+    level = rng.uniform(0.03, 0.22)
+    # Saturation mixes each channel with the grey; the ramp is applied to all alike.
+    saturation, haze = rng.uniform(0.84, 1.06), rng.uniform(0.0, 7.0)
+    grey = np.array([0.299, 0.587, 0.114])
+    mix = (saturation * np.eye(3) + (1 - saturation) * grey) * gains[:, None]
+    lit = cv2.transform(picture, np.hstack([mix, np.full((3, 1), haze)]).astype(np.float32))
+    lit = cv2.multiply(lit, cv2.merge([ramp] * 3), dtype=cv2.CV_32F)
+    return cv2.addWeighted(lit, 1.0, np.ascontiguousarray(grain), level, 0.0, dtype=cv2.CV_8U)
 
 
 def compose(
@@ -204,10 +204,10 @@ def compose(
     kind = GROUNDS[int(rng.integers(len(GROUNDS)))] if ground_kind == "mixed" else ground_kind
     light = _light(rng)
     picture = ground(rng, kind, size_px, light)
-    spots: list[_Spot] = []
+    spots: list[Spot] = []
     while not spots:
         spots = _arrange(rng, size_px, products, forced)
-    spots, parts = _drop_hidden(spots, size_px)
+    spots, parts = drop_hidden(spots, size_px)
     found = []
     for spot, part in zip(spots, parts, strict=True):
         placed = spot.placed

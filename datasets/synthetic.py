@@ -71,6 +71,7 @@ SCHEMA = Schema(
 )
 DESCRIPTION = "segattr synthetic catalog"
 UNFINISHED = ".unfinished"
+IMAGE_NAME = re.compile(r"images/\d{6,}\.(jpg|png)")
 
 
 @dataclass(frozen=True)
@@ -154,14 +155,14 @@ def _draw_all(config: SynthConfig, out_dir: Path) -> Iterator[_Drawn]:
 
 def _earlier_images(out_dir: Path) -> set[str]:
     """File names of the synthetic catalog that ``out_dir`` holds; InputError where it holds somebody else's work."""
-    path = out_dir / "catalog.json"
+    path, images = out_dir / "catalog.json", out_dir / "images"
     if out_dir.exists() and not out_dir.is_dir():
         raise InputError(f"{out_dir} is a file; give a folder to draw the catalog into.")
     if not path.exists():
-        others = out_dir / "images"
-        if others.is_dir() and any(others.iterdir()) and not (out_dir / UNFINISHED).exists():
-            raise InputError(f"{others} holds files that were not drawn here; give another folder.")
-        return set()
+        present = {f"images/{file.name}" for file in images.iterdir()} if images.is_dir() else set()
+        if present and not (out_dir / UNFINISHED).exists():
+            raise InputError(f"{images} holds files that were not drawn here; give another folder.")
+        return {name for name in present if IMAGE_NAME.fullmatch(name)}
     try:
         found = msgspec.json.decode(path.read_bytes(), type=dict)
         ours = str((found.get("info") or {}).get("description", "")).startswith(DESCRIPTION)
@@ -170,7 +171,7 @@ def _earlier_images(out_dir: Path) -> set[str]:
         ours = False
     if not ours:
         raise InputError(f"{path} is a catalog that was not drawn here; give another folder, or move that file away.")
-    return {name for name in names if re.fullmatch(r"images/\d{6,}\.(jpg|png)", name)}
+    return {name for name in names if IMAGE_NAME.fullmatch(name)}
 
 
 def generate(config: SynthConfig, out_dir: str | Path, progress: bool = True) -> Path:
