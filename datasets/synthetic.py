@@ -24,9 +24,9 @@ from .coco import Annotation, Category, CocoFile, Image, write_coco
 from .errors import InputError
 from .files import write_atomic
 from .schema import Attribute, Schema
-from .synth_colours import COLOURS
-from .synth_materials import SURFACES, fabric
-from .synth_scene import SynthProduct, compose
+from .synth.colours import COLOURS
+from .synth.materials import SURFACES, fabric
+from .synth.scene import SynthProduct, compose
 
 __all__ = ["CATEGORIES", "SCHEMA", "SynthConfig", "SynthProduct", "fabric", "generate", "render"]
 

@@ -10,8 +10,8 @@ from pycocotools.coco import COCO
 
 from segattr.datasets.coco import read_coco
 from segattr.datasets.errors import InputError
-from segattr.datasets.synth_product import make_pose, make_product, place
-from segattr.datasets.synth_scene import Spot, attributes_of, compose, drop_hidden
+from segattr.datasets.synth.product import make_pose, make_product, place
+from segattr.datasets.synth.scene import Spot, attributes_of, compose, drop_hidden
 from segattr.datasets.synthetic import CATEGORIES, PATTERNS, SCHEMA, SynthConfig, fabric, generate, render
 from segattr.datasets.validate import find_defects
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
-from .synth_noise import TILE_PX, noise_tile
+from .noise import TILE_PX, noise_tile
 
 T = TILE_PX
 SHIFT = 4  # cv2 draws at 1/16 px

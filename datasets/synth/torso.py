@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .synth_shapes import Shape, closed, line, mirrored, ribs
+from .shapes import Shape, closed, line, mirrored, ribs
 
 
 @dataclass

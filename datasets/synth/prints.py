@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .synth_patterns import ICONS, SHIFT, icon
+from .patterns import ICONS, SHIFT, icon
 
 PRINT_PX = 160
 NONE = 255

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .synth_shapes import Shape, closed, ellipse, line, mirrored, ribs
-from .synth_torso import (
+from .shapes import Shape, closed, ellipse, line, mirrored, ribs
+from .torso import (
     back_of_neck,
     chest_pocket,
     chest_print,

@@ -6,8 +6,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from .synth_noise import NOISE_PX, drape_tile, noise_tile, sample
-from .synth_paint import Light
+from .noise import NOISE_PX, drape_tile, noise_tile, sample
+from .paint import Light
 
 GROUNDS = ("studio", "wood", "cloth", "cluttered")
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .synth_colours import rgb_of, shade
-from .synth_noise import TILE_PX, noise_tile
-from .synth_patterns import pattern_tile
+from .colours import rgb_of, shade
+from .noise import TILE_PX, noise_tile
+from .patterns import pattern_tile
 
 T = TILE_PX
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .synth_accessories import ACCESSORIES
-from .synth_coats import COATS
-from .synth_colours import (
+from .accessories import ACCESSORIES
+from .coats import COATS
+from .colours import (
     MATERIALS_OF,
     choose_colours,
     choose_pattern,
@@ -18,11 +18,11 @@ from .synth_colours import (
     second_colour,
     shade,
 )
-from .synth_lowers import LOWERS
-from .synth_patterns import pattern_tile
-from .synth_prints import print_tile
-from .synth_shapes import Shape
-from .synth_uppers import UPPERS
+from .lowers import LOWERS
+from .patterns import pattern_tile
+from .prints import print_tile
+from .shapes import Shape
+from .uppers import UPPERS
 
 BUILDERS = {**UPPERS, **COATS, **LOWERS, **ACCESSORIES}
 SHIFT = 4

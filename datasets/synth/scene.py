@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from .synth_grounds import GROUNDS, ground
-from .synth_noise import camera_noise
-from .synth_paint import Light, paint
-from .synth_product import BUILDERS, Placed, Product, extent, make_pose, make_product, place
+from .grounds import GROUNDS, ground
+from .noise import camera_noise
+from .paint import Light, paint
+from .product import BUILDERS, Placed, Product, extent, make_pose, make_product, place
 
 LEAST_VISIBLE = 0.3  # of a product's own area inside the picture
 LEAST_SHARE = 0.05  # of the visible area: smaller colours are not named

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .synth_shapes import Mark, Panel, Shape, closed, ellipse, line, mirrored, ribs
+from .shapes import Mark, Panel, Shape, closed, ellipse, line, mirrored, ribs
 
 # Outlines of a right shoe. From above: heel at the bottom, toe at the top, the ball to the outer side.
 _FOOT = [

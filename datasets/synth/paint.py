@@ -5,10 +5,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .synth_materials import SURFACES, lace_cover, nearest_step, relief
-from .synth_noise import NOISE_PX, drape_tile, noise_tile, sample
-from .synth_prints import NONE, PRINT_PX
-from .synth_product import ROLES, SHIFT, Placed
+from .materials import SURFACES, lace_cover, nearest_step, relief
+from .noise import NOISE_PX, drape_tile, noise_tile, sample
+from .prints import NONE, PRINT_PX
+from .product import ROLES, SHIFT, Placed
 
 WRAP = cv2.BORDER_WRAP
 HEADROOM = 0.86

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .synth_shapes import Shape, closed, line, mirrored, ribs
-from .synth_torso import back_of_neck, chest_print, sleeves, torso_of
+from .shapes import Shape, closed, line, mirrored, ribs
+from .torso import back_of_neck, chest_print, sleeves, torso_of
 
 
 def waistband(shape: Shape, width: float, depth: float, elastic: bool) -> None:

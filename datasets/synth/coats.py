@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .synth_shapes import Shape, closed, line, mirrored
-from .synth_torso import (
+from .shapes import Shape, closed, line, mirrored
+from .torso import (
     Torso,
     back_of_neck,
     chest_pocket,

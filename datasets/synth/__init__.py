@@ -1,0 +1,1 @@
+"""How the synthetic catalog is drawn: colours, patterns, materials, shapes, light, grounds, scenes."""
