@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import torch.distributed as dist
 import tyro
 
 from .train_attributes import TrainAttributes, train_attributes
@@ -15,5 +16,9 @@ Command = (
 
 def main(argv: list[str]) -> int:
     config = tyro.cli(Command, args=argv, prog="segattr train")
-    (train_semantic if isinstance(config, TrainSemantic) else train_attributes)(config)
+    try:
+        (train_semantic if isinstance(config, TrainSemantic) else train_attributes)(config)
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
     return 0

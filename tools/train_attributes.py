@@ -87,13 +87,15 @@ def train_attributes(config: TrainAttributes) -> Path:
         f"{len(data)} instances to train on, {len(val_crops)} to validate; {parameters:.2f} M parameters",
         file=sys.stderr,
     )
-    device = start(config.loop)[2]
+    rank, _, device = start(config.loop)
 
     def evaluate(trained: AttributeTask) -> dict[str, float]:
         logits = predict_logits(trained.model, val_crops, device)
         return quick_figures(logits, val_targets, scales)
 
     fit(task, data, config.loop, config.out, evaluate, best_key="mean")
+    if rank != 0:  # one process of torchrun's writes the bundle
+        return config.out / "bundle"
     logits = predict_logits(task.model, val_crops, device)
     part = {
         "kind": "attributes",

@@ -69,12 +69,14 @@ def train_semantic(config: TrainSemantic) -> Path:
     task = SemanticTask(SemanticNet(config.model, config.encoder_weights))
     parameters = sum(p.numel() for p in task.parameters()) / 1e6
     print(f"{len(data)} photos to train on, {len(val)} to validate; {parameters:.2f} M parameters", file=sys.stderr)
-    device = start(config.loop)[2]
+    rank, _, device = start(config.loop)
 
     def evaluate(trained: SemanticTask) -> dict[str, float]:
         return mask_figures(SemanticSegmenter(trained.model, config.instances, device), val)
 
     fit(task, data, config.loop, config.out, evaluate, best_key="iou")
+    if rank != 0:  # one process of torchrun's writes the bundle
+        return config.out / "bundle"
     figures = evaluate(task)
     part = {"kind": "semantic", "model": asdict(config.model), "instances": asdict(config.instances)}
     card = training_card(config, files, {f"val/{key}": value for key, value in figures.items()})

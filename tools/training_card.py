@@ -18,7 +18,8 @@ from ..weights.bundle import read_bundle, write_bundle
 def training_card(config, files: list[tuple[CocoFile, Path]], figures: Mapping[str, float]) -> dict:
     """What the bundle says of its training: data and licences, command, figures on validation, versions."""
     return {
-        "command": shlex.join(["segattr", *sys.argv[1:]]),
+        # A resumed run ends where an unbroken one does (a test shows it), so the flag is no part of the recipe.
+        "command": shlex.join(["segattr", *(word for word in sys.argv[1:] if word != "--loop.resume")]),
         "date": date.today().isoformat(),
         "data": [
             {

@@ -198,7 +198,7 @@ def fabric(
 ) -> np.ndarray:
     """A flat piece of cloth, evenly lit: uint8 (size_px, size_px, 3) RGB.
 
-    ``colours`` are names of synth_colours.COLOURS or '#rrggbb', the ground first; ``pattern`` and ``material`` are
+    ``colours`` are names of colours.COLOURS or '#rrggbb', the ground first; ``pattern`` and ``material`` are
     values of the schema. The piece wraps at 256 px (sizes beyond repeat it). graphic and colorblock need a product to
     be placed on and give a plain cloth here.
     """

@@ -16,7 +16,7 @@ Vertex = tuple[float, float] | tuple[float, float, float]
 class Panel:
     """A piece of the product. ``points`` (n, 2); with ``stroke`` > 0 an open line of that width instead of an area.
 
-    ``grain`` turns the cloth (rad, clockwise on the screen). ``role`` says what it is: see synth_product.ROLES.
+    ``grain`` turns the cloth (rad, clockwise on the screen). ``role`` says what it is: see product.ROLES.
     """
 
     points: np.ndarray
