@@ -62,7 +62,7 @@ def train_semantic(config: TrainSemantic) -> Path:
     transform = train_transform(config.crop_px, config.augment, colour_safe=False, crop=True)
     files = [open_coco(path, config.images) for path in config.data]
     parts = [SemanticDataset(coco, folder, config.model.classes, transform) for coco, folder in files]
-    data = _Joined(parts, transform)
+    data = ConcatDataset(parts)
     val_coco, val_images = open_coco(config.val, config.images)
     val = SemanticDataset(val_coco, val_images, config.model.classes)
     torch.manual_seed(config.loop.seed)  # the initial weights
@@ -74,7 +74,7 @@ def train_semantic(config: TrainSemantic) -> Path:
     def evaluate(trained: SemanticTask) -> dict[str, float]:
         return mask_figures(SemanticSegmenter(trained.model, config.instances, device), val)
 
-    fit(task, data, config.loop, config.out, evaluate, best_key="iou")
+    fit(task, data, config.loop, config.out, evaluate, best_key="iou" if len(config.model.classes) == 1 else "miou")
     if rank != 0:  # one process of torchrun's writes the bundle
         return config.out / "bundle"
     figures = evaluate(task)
@@ -83,17 +83,9 @@ def train_semantic(config: TrainSemantic) -> Path:
     return finish_bundle(config.out, "semantic", part, task.model.state_dict(), card, config.join, config.half)
 
 
-class _Joined(ConcatDataset):
-    """Several files as one dataset that still shows its transform, which the loop's workers seed."""
-
-    def __init__(self, parts: list[SemanticDataset], transform):
-        super().__init__(parts)
-        self.transform = transform
-
-
 def mask_figures(segmenter: SemanticSegmenter, data: SemanticDataset) -> dict[str, float]:
-    """``iou``: the mean over photos of the product's IoU (one class), or mIoU over classes (several), both at the
-    photos' full resolution, before clean-up into instances. ``iou_below_0.8``: the share of photos below."""
+    """At the photos' full resolution, before clean-up into instances. ``iou``: the mean over photos of the IoU of all
+    products with the ground; ``iou_below_0.8``: the share of photos below; ``miou`` over the classes, where several."""
     classes = segmenter.model.config.classes
     mean_iou = MeanIoU(len(classes) + 1, ignore_index=255)
     ious = []
@@ -107,9 +99,8 @@ def mask_figures(segmenter: SemanticSegmenter, data: SemanticDataset) -> dict[st
             mean_iou.update(label_map, truth)
             ious.append(binary_iou((label_map > 0) & valid, (truth > 0) & valid))
     ious = np.array(ious)
-    figures = {"photo_iou": float(ious.mean()), "iou_below_0.8": float((ious < 0.8).mean())}
-    figures["iou"] = figures["photo_iou"] if len(classes) == 1 else float(mean_iou.compute()["miou"])
-    return figures
+    figures = {"iou": float(ious.mean()), "iou_below_0.8": float((ious < 0.8).mean())}
+    return figures if len(classes) == 1 else figures | {"miou": float(mean_iou.compute()["miou"])}
 
 
 def full_size_labels(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
