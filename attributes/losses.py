@@ -22,6 +22,8 @@ class AttributeLossConfig:
     """Loss of multi attributes; asymmetric: Ben-Baruch et al., 2021, gamma- 4, gamma+ 0, margin 0.05."""
     number: Literal["l1", "l2", "huber"] = "huber"
     """Loss of number attributes, in standard deviations of the training data."""
+    cutmix: float = 0.0
+    """Share of the batches in which every crop gets a rectangle of another one, product and ground (CutMix)."""
     class_balance: float = 0.25
     """Weight of a value in cross-entropy: its count to the power of minus this. 0: none, 1: all values weigh the same."""
 
@@ -71,47 +73,78 @@ class AttributeTask(nn.Module):
 
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """``batch``: crop uint8 (n, 4, s, s) and the targets of every head. Returns loss and each head's share."""
-        out = {name: logits.float() for name, logits in self.model(batch["crop"]).items()}
-        losses = {
-            name: self._softmax_loss(name, out[name], batch[name]) for name in self._softmax_heads(self.model.schema)
+        crops, own, other = batch["crop"], torch.ones(len(batch["crop"]), device=batch["crop"].device), None
+        if self.training and torch.rand(()) < self.config.cutmix:
+            crops, own, order = cutmix(crops)
+            other = {name: target[order] for name, target in batch.items() if name != "crop"}
+        out = {name: logits.float() for name, logits in self.model(crops).items()}
+        losses = self._losses(out, batch, own)
+        if other is not None:
+            theirs = self._losses(out, other, 1 - own)
+            losses = {name: loss + theirs[name] for name, loss in losses.items()}
+        shown = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+        return {"loss": torch.stack(list(losses.values())).sum(), **shown}
+
+    def _losses(self, out: Mapping, targets: Mapping, share: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Each head's loss, averaged over the instances that have its label; ``share`` float (n,) weighs instances."""
+        each = {
+            name: self._softmax_loss(name, out[name], targets[name]) for name in self._softmax_heads(self.model.schema)
         }
         for attribute in self.model.schema:
             name = attribute.name
             if attribute.kind == "multi":
-                losses[name] = self._multi_loss(out[name], batch[name])
+                each[name] = self._multi_loss(out[name], targets[name])
             elif attribute.kind == "number":
-                losses[name] = self._number_loss(name, out[name][:, 0], batch[name])
-        shown = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
-        return {"loss": torch.stack(list(losses.values())).sum(), **shown}
+                each[name] = self._number_loss(name, out[name][:, 0], targets[name])
+        # The functions' own means are NaN for a batch without a known label.
+        return {name: (loss * known * share).sum() / known.sum().clamp(min=1) for name, (loss, known) in each.items()}
 
-    def _softmax_loss(self, name: str, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        # cross_entropy's own mean is NaN for a batch without a known label.
-        total = F.cross_entropy(
+    def _softmax_loss(self, name: str, logits: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        loss = F.cross_entropy(
             logits,
             truth,
             weight=getattr(self, _weight(name)),
             ignore_index=UNKNOWN,
             label_smoothing=self.config.label_smoothing,
-            reduction="sum",
+            reduction="none",
         )
-        return total / (truth != UNKNOWN).sum().clamp(min=1)
+        return loss, truth != UNKNOWN
 
-    def _multi_loss(self, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-        known = (truth >= 0).float()
+    def _multi_loss(self, logits: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        known = truth[:, 0] >= 0
         truth = truth.clamp(min=0)
         if self.config.multi == "bce":
             each = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
         else:
             each = asymmetric_loss(logits, truth)
-        # Summed over values, averaged over instances: a schema with more values is not taught more faintly.
-        return (each * known).sum() / known[:, 0].sum().clamp(min=1)
+        return each.sum(1), known  # summed over values: a schema with more of them is not taught more faintly
 
-    def _number_loss(self, name: str, predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    def _number_loss(
+        self, name: str, predicted: torch.Tensor, truth: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         mean, deviation = self.scales[name]
         known = ~truth.isnan()
         wanted = torch.where(known, (truth - mean) / deviation, torch.zeros_like(truth))
         function = {"l1": F.l1_loss, "l2": F.mse_loss, "huber": F.huber_loss}[self.config.number]
-        return (function(predicted, wanted, reduction="none") * known).sum() / known.sum().clamp(min=1)
+        return function(predicted, wanted, reduction="none"), known
+
+
+def cutmix(crops: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Paste one random rectangle of another crop, mask included, into every crop (Yun et al., CutMix, 2019).
+
+    Colours stay what they are, as they would not in a blend. crops: uint8 (n, 4, s, s), RGB and mask. Returns the new
+    crops, float32 (n,) the share of the product's pixels that are the crop's own, and int64 (n,) whose the others are.
+    """
+    side = crops.shape[-1]
+    order = torch.randperm(len(crops), device=crops.device)
+    extent = max(1, round(side * float(torch.rand(()).sqrt())))
+    top, left = (int(torch.randint(0, side - extent + 1, ())) for _ in range(2))
+    inside = (slice(None), slice(None), slice(top, top + extent), slice(left, left + extent))
+    mixed = crops.clone()
+    mixed[inside] = crops[order][inside]
+    pasted = mixed[inside][:, 3].float().sum((1, 2))
+    total = mixed[:, 3].float().sum((1, 2))
+    return mixed, 1 - pasted / total.clamp(min=1), order
 
 
 def _weight(name: str) -> str:

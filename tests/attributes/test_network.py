@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from segattr.attributes.lab import masked_lab_histogram, rgb_to_lab
-from segattr.attributes.losses import AttributeLossConfig, AttributeTask, asymmetric_loss, class_weights
+from segattr.attributes.losses import AttributeLossConfig, AttributeTask, asymmetric_loss, class_weights, cutmix
 from segattr.attributes.network import AttributeConfig, AttributeNetwork, masked_mean
 from segattr.attributes.targets import Decoder, encode, number_scales
 from segattr.datasets.coco import Annotation
@@ -177,3 +177,32 @@ def test_decoder_orders_multi_values_applies_temperature_and_respects_applicabil
     assert second["color"].value == ["green"]  # none is likely present: the likeliest first one is still named
     assert first["pattern"].probs["striped"] == pytest.approx(1 / (1 + math.exp(-1)))
     assert first["heel"].value is None and second["heel"].value == pytest.approx(45.0)
+
+
+def test_cutmix_keeps_pixels_and_tells_whose_they_are():
+    torch.manual_seed(1)
+    batch = torch.zeros((5, 4, 32, 32), dtype=torch.uint8)
+    for i in range(5):
+        batch[i, :3] = 10 * (i + 1)
+        batch[i, 3, 4:28, 4:28] = 255
+    mixed, share, order = cutmix(batch)
+    for i in range(5):
+        product = mixed[i, 0][mixed[i, 3] > 0]
+        own = (product == 10 * (i + 1)).float().mean()
+        if order[i] != i:
+            assert share[i].item() == pytest.approx(own.item(), abs=1e-6)
+        assert set(product.tolist()) <= {10 * (i + 1), 10 * (int(order[i]) + 1)}
+
+
+def test_cutmix_without_a_mask_leaves_the_label_to_the_crop():
+    mixed, share, _ = cutmix(torch.zeros((3, 4, 16, 16), dtype=torch.uint8))
+    assert share.tolist() == [1, 1, 1] and not mixed.any()
+
+
+def test_cutmix_weighs_both_labels():
+    task, batch = task_and_batch(cutmix=1.0)
+    torch.manual_seed(5)
+    task.train()
+    loss = task(batch)["loss"]
+    loss.backward()
+    assert torch.isfinite(loss)
