@@ -30,6 +30,9 @@ class AttributeConfig:
     """Side of the square crops."""
     grow: float = 0.08
     """Share of the longer side by which the crop's square reaches beyond the box on every side."""
+    ground: Literal["blank", "keep"] = "blank"
+    """blank: pixels outside the mask are blanked. A few hundred photographers have a few hundred floors and beds; a
+    network that sees them learns them instead of the product."""
     attention: Literal["none", "spatial", "channel", "cbam"] = "none"
     """Attention over the last feature map: where (spatial), what (channel), or both (cbam)."""
     stages: tuple[int, ...] = (2, 3, 4)
@@ -78,12 +81,15 @@ class AttributeNetwork(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 4, 1, 1), persistent=False)
 
     def forward(self, crops: torch.Tensor) -> dict[str, torch.Tensor]:
-        x = ((crops.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         mask = crops[:, 3:].float() / 255
+        x = (crops.float() - self.mean) / self.std
+        if self.config.ground == "blank":
+            x = torch.cat([x[:, :3] * mask, x[:, 3:]], 1)
+        x = x.contiguous(memory_format=torch.channels_last)
         maps = self.encoder(x)
         maps[-1] = self.attention(maps[-1])
         pooled = [masked_mean(feature, mask) for feature in maps]
-        # The ground too: a hanger or a floor tells something, and masks may be off.
+        # The whole crop too: the silhouette's surroundings tell something, and masks may be off.
         pooled.append(masked_mean(maps[-1], torch.ones_like(mask)))
         if self.config.colour_histogram:
             # Under autocast, the histogram's counts would lose their low bits in half precision.

@@ -56,6 +56,16 @@ def test_shapes_of_every_head_and_a_unit_embedding(attention):
     assert torch.allclose(out["embedding"].norm(dim=1), torch.ones(4), atol=1e-5)
 
 
+def test_a_blank_ground_cannot_be_seen_and_a_kept_one_can():
+    for ground, same in (("blank", True), ("keep", False)):
+        torch.manual_seed(0)
+        net = AttributeNetwork(AttributeConfig(crop_px=64, ground=ground), SCHEMA, CATEGORIES).eval()
+        batch = crops()
+        other = batch.clone()
+        other[:, :3] = torch.where(batch[:, 3:] == 0, 255 - batch[:, :3], batch[:, :3])
+        assert torch.allclose(net(batch)["embedding"], net(other)["embedding"], atol=1e-5) == same
+
+
 def test_an_unknown_encoder_is_said():
     with pytest.raises(InputError, match=r"no encoder 'resnet999'.*timm"):
         AttributeNetwork(AttributeConfig(encoder="resnet999"), SCHEMA, CATEGORIES)
