@@ -31,6 +31,7 @@ def training_card(config, files: list[tuple[CocoFile, Path]], figures: Mapping[s
             }
             for path, (coco, _) in zip(config.data, files, strict=True)
         ],
+        "encoder_weights": _encoder_weights(config.encoder_weights),
         "validation": {"file": config.val.name, "note": "chose the best epoch: validation figures, not test figures"},
         "figures": {name: round(float(value), 4) for name, value in figures.items()},
         "versions": {
@@ -40,6 +41,15 @@ def training_card(config, files: list[tuple[CocoFile, Path]], figures: Mapping[s
             "python": platform.python_version(),
         },
     }
+
+
+def _encoder_weights(weights: str) -> dict:
+    """Where the encoder's first weights came from; of a bundle's file, with what its card says."""
+    path = Path(weights)
+    said = {"from": "/".join(path.parts[-2:])}
+    if (path.parent / "bundle.json").is_file():
+        said["card"] = read_bundle(path.parent).card.get(path.stem, {})
+    return said
 
 
 def finish_bundle(out: Path, name: str, part: dict, state: dict, card: dict, join: Path | None, half: bool) -> Path:
