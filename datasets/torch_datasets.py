@@ -15,7 +15,7 @@ from .coco import Annotation, CocoFile, Image, annotation_rle, resolve_image
 from .errors import InputError
 from .images import load_rgb
 
-IGNORE = 255
+IGNORE = 255  # label of pixels that count neither in a loss nor in a metric
 
 
 def load_photo(coco_image: Image, images_dir: Path) -> np.ndarray:

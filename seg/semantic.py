@@ -12,11 +12,12 @@ from torch import nn
 from torchvision.models import segmentation as torchvision_segmentation
 
 from ..datasets.errors import InputError
+from ..datasets.torch_datasets import IGNORE
+from ..datasets.transforms import content_size
 from .encoders import load_encoder
 from .instances import InstanceOptions, instances_from_label_probabilities, instances_from_probability
 from .segments import Segment
 
-IGNORE = 255  # label of pixels that count neither in a loss nor in a metric
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as every pretrained encoder expects
 _WITH_CHANNELS = {"unet", "unetplusplus", "manet"}  # decoders that take `decoder_channels`
 _FCN = {"resnet50": "fcn_resnet50", "resnet101": "fcn_resnet101"}
@@ -175,6 +176,6 @@ class SemanticSegmenter:
 
 def shrink(image: np.ndarray, size_px: int) -> np.ndarray:
     """Resize (h, w, 3) so that the longest side is ``size_px``; smaller photos are enlarged to what training saw."""
-    scale = size_px / max(image.shape[:2])
-    width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    height, width = content_size(image.shape[:2], size_px)
+    how = cv2.INTER_AREA if size_px < max(image.shape[:2]) else cv2.INTER_LINEAR
+    return cv2.resize(image, (width, height), interpolation=how)

@@ -13,7 +13,7 @@ from torch.utils.data import ConcatDataset
 
 from ..datasets.coco import CocoFile, read_coco
 from ..datasets.errors import InputError
-from ..datasets.torch_datasets import SemanticDataset, load_photo
+from ..datasets.torch_datasets import IGNORE, SemanticDataset, load_photo
 from ..datasets.transforms import train_transform
 from ..seg.instances import InstanceOptions
 from ..seg.metrics import MeanIoU, binary_iou
@@ -87,7 +87,7 @@ def mask_figures(segmenter: SemanticSegmenter, data: SemanticDataset) -> dict[st
     """At the photos' full resolution, before clean-up into instances. ``iou``: the mean over photos of the IoU of all
     products with the ground; ``iou_below_0.8``: the share of photos below; ``miou`` over the classes, where several."""
     classes = segmenter.model.config.classes
-    mean_iou = MeanIoU(len(classes) + 1, ignore_index=255)
+    mean_iou = MeanIoU(len(classes) + 1, ignore_index=IGNORE)
     ious = []
     for begin in range(0, len(data), _EVAL_BATCH):
         indices = range(begin, min(begin + _EVAL_BATCH, len(data)))
@@ -95,7 +95,7 @@ def mask_figures(segmenter: SemanticSegmenter, data: SemanticDataset) -> dict[st
         for i, photo, probability in zip(indices, photos, segmenter.probabilities(photos), strict=True):
             truth = data.label_map(i)
             label_map = full_size_labels(probability, photo.shape[:2])
-            valid = truth != 255
+            valid = truth != IGNORE
             mean_iou.update(label_map, truth)
             ious.append(binary_iou((label_map > 0) & valid, (truth > 0) & valid))
     ious = np.array(ious)
