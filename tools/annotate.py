@@ -46,6 +46,9 @@ class AnnotateConfig:
     """Where the model runs."""
     batch_size: int = 16
     """Photos a step."""
+    min_prob: float = 0.0
+    """Leave out what the model is less sure of: attribute values below it stay unknown, and products whose category is
+    below it are not drafted. The rest teaches another model, or leaves the doubtful fields for a person to fill in."""
     restart: bool = False
     """Throw away what an interrupted run has done (never what --out holds)."""
 
@@ -64,6 +67,8 @@ def find_new(config: AnnotateConfig) -> Scan:
     """The photos that --out does not list yet. Raises InputError for whatever the user can mend."""
     if config.batch_size < 1:
         raise InputError(f"--batch-size {config.batch_size}: expected a whole number of at least 1.")
+    if not 0 <= config.min_prob <= 1:
+        raise InputError(f"--min-prob {config.min_prob}: expected 0 to 1.")
     if config.out.is_dir():
         raise InputError(f"--out {config.out}: is a folder; expected a file such as {config.out / 'catalog.json'}.")
     root = Path(os.path.abspath(config.images or config.out.parent))
@@ -88,7 +93,7 @@ def annotate(config: AnnotateConfig, found: Scan, predictor: Predictor) -> Draft
         records = zip(done, journal.read(str(photo.path) for photo in done), strict=True)
         # Read only now: a person may have worked on the file while the model ran.
         coco = read_coco(config.out) if config.out.exists() else CocoFile(info={"description": "segattr drafts"})
-        drafts = add_drafts(coco, records, list(predictor.categories), predictor.schema)
+        drafts = add_drafts(coco, records, list(predictor.categories), predictor.schema, config.min_prob)
         write_coco(config.out, coco)
         journal.mark_complete()
         failed = [(p.file_name, error) for p in found.photos if (error := journal.error(str(p.path))) is not None]
@@ -100,7 +105,11 @@ def annotate(config: AnnotateConfig, found: Scan, predictor: Predictor) -> Draft
 
 
 def add_drafts(
-    coco: CocoFile, records: Iterator[tuple[Photo, Record]], categories: list[str], schema: Schema
+    coco: CocoFile,
+    records: Iterator[tuple[Photo, Record]],
+    categories: list[str],
+    schema: Schema,
+    min_prob: float = 0.0,
 ) -> Drafts:
     """Append photos and draft annotations to `coco` in place; nothing that is there is changed.
 
@@ -124,13 +133,26 @@ def add_drafts(
         image_id += 1
         coco.images.append(Image(image_id, photo.file_name, record.width, record.height, {"review": "draft"}))
         for item in record.items:
-            annotation_id += 1
             name = categories[item["category_id"] - 1]
+            if item["probabilities"]["category"].get(name, 0.0) < min_prob:
+                continue
+            annotation_id += 1
+            item["attributes"] = _sure(item["attributes"], item["probabilities"], min_prob)
             item["attributes"] = _fitting(item["attributes"], name, coco.schema, drafts.dropped)
             coco.annotations.append(_draft(item, annotation_id, image_id, ids[name]))
             drafts.products += 1
         drafts.photos += 1
     return drafts
+
+
+def _sure(attributes: dict[str, Any], probabilities: dict[str, dict], min_prob: float) -> dict[str, Any]:
+    """The attributes whose value, or of a multi one whose every value, is at least that probable; numbers as they are."""
+
+    def least(name: str, value: Any) -> float:
+        values = value if isinstance(value, list) else [value]
+        return min((probabilities[name].get(one, 0.0) for one in values), default=1.0) if name in probabilities else 1.0
+
+    return {name: value for name, value in attributes.items() if least(name, value) >= min_prob}
 
 
 def _draft(item: dict[str, Any], annotation_id: int, image_id: int, category_id: int) -> Annotation:

@@ -21,6 +21,7 @@ from ..datasets.errors import InputError
 from ..datasets.torch_datasets import AttributeDataset, load_photo
 from ..datasets.transforms import train_transform
 from ..seg.segments import segment_from_rle
+from ..weights.bundle import read_bundle
 from .loop import LoopConfig, fit, start
 from .train_semantic import open_coco
 from .training_card import finish_bundle, training_card
@@ -45,6 +46,8 @@ class TrainAttributes:
     """Grow or shrink training masks at random by up to this share of the crop: a segmenter's masks are not perfect."""
     encoder_weights: str = "none"
     """none, imagenet (downloaded by timm), or a .safetensors FILE."""
+    init: str | None = None
+    """A bundle ("default" or a folder) to go on from: its weights instead of random ones, wherever they fit."""
     join: Path | None = None
     """A bundle whose other parts (the semantic model) are copied into the new one."""
     half: bool = False
@@ -81,6 +84,8 @@ def train_attributes(config: TrainAttributes) -> Path:
     scales = number_scales(targets, schema)
     torch.manual_seed(config.loop.seed)  # the initial weights
     model = AttributeNetwork(config.model, schema, categories, config.encoder_weights)
+    if config.init is not None:
+        read_bundle(config.init).start_from("attributes", model)
     task = AttributeTask(model, config.loss, targets, scales)
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
     print(
@@ -106,7 +111,7 @@ def train_attributes(config: TrainAttributes) -> Path:
         "scales": scales,
     }
     figures = quick_figures(logits, val_targets, scales)
-    card = training_card(config, files, {f"val/{key}": value for key, value in figures.items()})
+    card = training_card("attributes", config, files, {f"val/{key}": value for key, value in figures.items()})
     return finish_bundle(config.out, "attributes", part, task.model.state_dict(), card, config.join, config.half)
 
 

@@ -18,6 +18,7 @@ from ..datasets.transforms import train_transform
 from ..seg.instances import InstanceOptions
 from ..seg.metrics import MeanIoU, binary_iou
 from ..seg.semantic import SemanticConfig, SemanticNet, SemanticSegmenter, SemanticTask
+from ..weights.bundle import read_bundle
 from .loop import LoopConfig, fit, start
 from .training_card import finish_bundle, training_card
 
@@ -41,6 +42,8 @@ class TrainSemantic:
     augment: Literal["none", "light", "medium", "strong"] = "strong"
     encoder_weights: str = "none"
     """none, imagenet (downloaded by the encoder's library), or a .safetensors FILE."""
+    init: str | None = None
+    """A bundle ("default" or a folder) to go on from: its weights instead of random ones, wherever they fit."""
     join: Path | None = None
     """A bundle whose other parts are copied into the new one."""
     half: bool = False
@@ -66,7 +69,10 @@ def train_semantic(config: TrainSemantic) -> Path:
     val_coco, val_images = open_coco(config.val, config.images)
     val = SemanticDataset(val_coco, val_images, config.model.classes)
     torch.manual_seed(config.loop.seed)  # the initial weights
-    task = SemanticTask(SemanticNet(config.model, config.encoder_weights))
+    model = SemanticNet(config.model, config.encoder_weights)
+    if config.init is not None:
+        read_bundle(config.init).start_from("semantic", model)
+    task = SemanticTask(model)
     parameters = sum(p.numel() for p in task.parameters()) / 1e6
     print(f"{len(data)} photos to train on, {len(val)} to validate; {parameters:.2f} M parameters", file=sys.stderr)
     rank, _, device = start(config.loop)
@@ -79,7 +85,7 @@ def train_semantic(config: TrainSemantic) -> Path:
         return config.out / "bundle"
     figures = evaluate(task)
     part = {"kind": "semantic", "model": asdict(config.model), "instances": asdict(config.instances)}
-    card = training_card(config, files, {f"val/{key}": value for key, value in figures.items()})
+    card = training_card("semantic", config, files, {f"val/{key}": value for key, value in figures.items()})
     return finish_bundle(config.out, "semantic", part, task.model.state_dict(), card, config.join, config.half)
 
 

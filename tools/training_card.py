@@ -15,7 +15,7 @@ from ..datasets.coco import CocoFile
 from ..weights.bundle import read_bundle, write_bundle
 
 
-def training_card(config, files: list[tuple[CocoFile, Path]], figures: Mapping[str, float]) -> dict:
+def training_card(name: str, config, files: list[tuple[CocoFile, Path]], figures: Mapping[str, float]) -> dict:
     """What the bundle says of its training: data and licences, command, figures on validation, versions."""
     return {
         # A resumed run ends where an unbroken one does (a test shows it), so the flag is no part of the recipe.
@@ -32,6 +32,7 @@ def training_card(config, files: list[tuple[CocoFile, Path]], figures: Mapping[s
             for path, (coco, _) in zip(config.data, files, strict=True)
         ],
         "encoder_weights": _encoder_weights(config.encoder_weights),
+        "init": _init(config.init, name),
         "validation": {"file": config.val.name, "note": "chose the best epoch: validation figures, not test figures"},
         "figures": {name: round(float(value), 4) for name, value in figures.items()},
         "versions": {
@@ -50,6 +51,10 @@ def _encoder_weights(weights: str) -> dict:
     if (path.parent / "bundle.json").is_file():
         said["card"] = read_bundle(path.parent).card.get(path.stem, {})
     return said
+
+
+def _init(model: str | None, name: str) -> dict | None:
+    return None if model is None else {"from": Path(model).name, "card": read_bundle(model).card.get(name, {})}
 
 
 def finish_bundle(out: Path, name: str, part: dict, state: dict, card: dict, join: Path | None, half: bool) -> Path:

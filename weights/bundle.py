@@ -77,6 +77,20 @@ class Bundle:
             ) from error
         return model
 
+    def start_from(self, name: str, model: torch.nn.Module) -> int:
+        """Fill ``model`` with those weights of the part whose name and shape it shares, for training to go on from:
+        the heads of another schema start anew. Returns how many of its tensors were filled; InputError for fewer than
+        half."""
+        wanted = model.state_dict()
+        given = {k: v for k, v in self.tensors(name).items() if k in wanted and v.shape == wanted[k].shape}
+        if len(given) < len(wanted) / 2:
+            raise InputError(
+                f"--init {self.folder}: {len(given)} of the model's {len(wanted)} tensors are in its {name} part; expected "
+                "a bundle of the same encoder (--model.encoder) and architecture"
+            )
+        model.load_state_dict(given, strict=False)
+        return len(given)
+
 
 def read_bundle(model: str | Path) -> Bundle:
     """Open the bundle shipped under the name ``model`` (for example ``"default"``) or lying in the folder ``model``.

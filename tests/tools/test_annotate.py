@@ -145,3 +145,17 @@ def test_help_says_that_there_is_no_editor_yet(capsys):
         segattr(["annotate", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert stop.value.code == 0 and "editor in the browser is not part of this version" in text
+
+
+def test_min_prob_leaves_out_what_the_model_is_not_sure_of(photos, tmp_path, draft):
+    photos.add("tall.png", boxes=((10, 5, 30, 55, (90, 20, 10)),))  # a shirt, sure by 0.9
+    photos.add("wide.png", boxes=((10, 20, 70, 40, (90, 20, 10)),))  # a hat, sure by 0.6
+    draft(tmp_path / "all.json")
+    draft(tmp_path / "sure.json", min_prob=0.65)
+    every, sure = read_coco(tmp_path / "all.json"), read_coco(tmp_path / "sure.json")
+    assert [sorted(a.attributes) for a in every.annotations] == [["color", "length", "pattern"]] * 2
+    (shirt,) = sure.annotations
+    assert sure.category_by_id[shirt.category_id].name == "shirt" and len(sure.images) == 2
+    assert sorted(shirt.attributes) == ["length", "pattern"]  # its second colour is sure by 0.6 only
+    with pytest.raises(InputError, match=r"--min-prob 1\.5"):
+        draft(tmp_path / "x.json", min_prob=1.5)

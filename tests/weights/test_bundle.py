@@ -100,3 +100,14 @@ def test_writing_again_replaces_the_bundle_and_leaves_nothing_beside_it(tmp_path
     second, _ = make(tmp_path / "b")
     assert first.fingerprint != second.fingerprint == read_bundle(tmp_path / "b").fingerprint
     assert [p.name for p in tmp_path.iterdir()] == ["b"]
+
+
+def test_training_goes_on_from_the_weights_that_fit(tmp_path):
+    old = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    bundle = write_bundle(tmp_path / "b", {"attributes": {}}, {"attributes": old.state_dict()}, {})
+    new = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 5))
+    head = new[1].weight.clone()
+    assert bundle.start_from("attributes", new) == 2
+    assert torch.equal(new[0].weight, old[0].weight) and torch.equal(new[1].weight, head)
+    with pytest.raises(InputError, match="0 of the model's 2 tensors"):
+        bundle.start_from("attributes", nn.Linear(7, 7))
