@@ -76,7 +76,7 @@ def bench_extract(config: BenchExtract) -> int:
             highlight=False,
         )
         console.print(_stages(config, predictor, paths, folder))
-    console.print(_crops_table(config, predictor, [load_rgb(path) for path in paths[:8]]))
+        console.print(_crops_table(config, predictor, [load_rgb(path) for path in paths[:8]]))
     return 0
 
 

@@ -80,7 +80,7 @@ def fit(
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     state = {"task": task, "ema": ema, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
     first, best = resume(out, state, device) if config.resume else (0, -math.inf)
-    parallel = DistributedDataParallel(task, find_unused_parameters=True) if world > 1 else task
+    parallel = DistributedDataParallel(task) if world > 1 else task
     hold_all = config.freeze_batchnorm == "yes" or (config.freeze_batchnorm == "auto" and config.batch_size < 4)
 
     with TrainingLog(out, config.epochs, steps, first, enabled=rank == 0) as log:
