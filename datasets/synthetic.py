@@ -70,6 +70,7 @@ SCHEMA = Schema(
     )
 )
 DESCRIPTION = "segattr synthetic catalog"
+LICENSES = [{"id": 1, "name": "CC0-1.0"}]  # drawn pictures: whoever draws them may do with them what they like
 UNFINISHED = ".unfinished"
 IMAGE_NAME = re.compile(r"images/\d{6,}\.(jpg|png)")
 
@@ -218,6 +219,6 @@ def generate(config: SynthConfig, out_dir: str | Path, progress: bool = True) ->
     categories = [Category(i, name) for i, name in enumerate(CATEGORIES, 1)]
     info = {"description": DESCRIPTION, "version": "1", "seed": config.seed, "size_px": config.size_px}
     path = out_dir / "catalog.json"
-    write_coco(path, CocoFile(images, annotations, categories, SCHEMA, info))
+    write_coco(path, CocoFile(images, annotations, categories, SCHEMA, info, licenses=LICENSES))
     (out_dir / UNFINISHED).unlink()
     return path
