@@ -65,4 +65,4 @@ def test_real_photos(model):
     segments = [[segment_from_rle(annotation_rle(a, i))] for a, i in zip(truth, images, strict=True)]
     described = [items[0] for items in model.predictor.describe(photos, segments)]
     colour = [d.attributes["color"].value[0] == a.attributes["color"][0] for d, a in zip(described, truth, strict=True)]
-    assert np.mean(colour) > 0.6
+    assert np.mean(colour) > 0.5
