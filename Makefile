@@ -28,7 +28,7 @@ demo: $(VENV)/.installed
 ifdef IMAGES
 	$(SEGATTR) extract '$(IMAGES)' --out demo/out
 else
-	$(SEGATTR) data synth demo/catalog --images 24 --seed 1
+	$(SEGATTR) data synth demo/catalog --images 24 --seed 1 --products 1 1
 	$(SEGATTR) extract demo/catalog/images --out demo/out
 endif
 	@echo "The report: $(CURDIR)/demo/out/report.html"
