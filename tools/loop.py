@@ -85,7 +85,7 @@ def fit(
 
     with TrainingLog(out, config.epochs, steps, first, enabled=rank == 0) as log:
         for epoch in range(first, config.epochs):
-            seed_everything(config.seed, epoch, rank)  # so that a resumed epoch sees the same batches
+            seed_everything(data, config.seed, epoch, rank)  # so that a resumed epoch sees the same batches
             loader.sampler.set_epoch(epoch)
             parallel.train()
             hold_batchnorm(task, only_frozen=not hold_all)
@@ -176,11 +176,16 @@ def _seed_worker(worker: int) -> None:
     np.random.seed(seed)
 
 
-def seed_everything(seed: int, epoch: int, rank: int) -> None:
-    mixed = (seed * 100_003 + epoch) * 1_009 + rank
+def seed_everything(data: Dataset, seed: int, epoch: int, rank: int) -> None:
+    """Start all generators of this process, those of the data's transforms included, from (seed, epoch, rank)."""
+    mixed = ((seed * 100_003 + epoch) * 1_009 + rank) % 2**32
     random.seed(mixed)
-    np.random.seed(mixed % 2**32)
+    np.random.seed(mixed)
     torch.manual_seed(mixed)
+    for part in getattr(data, "datasets", [data]):
+        transform = getattr(part, "transform", None)
+        if hasattr(transform, "set_random_seed"):
+            transform.set_random_seed(mixed)
 
 
 def parameter_groups(task: nn.Module, config: LoopConfig) -> list[dict]:

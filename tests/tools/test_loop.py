@@ -29,6 +29,25 @@ class Line(Dataset):
         return {"x": x + 0.01 * torch.randn(1), "y": 2 * x + 1}
 
 
+class Jitter:
+    """A transform with a generator of its own, as augmentation has."""
+
+    def set_random_seed(self, seed):
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __call__(self, x):
+        return x + 0.1 * torch.randn(1, generator=self.generator)
+
+
+class JitteredLine(Line):
+    def __init__(self):
+        self.transform = Jitter()
+
+    def __getitem__(self, index):
+        item = super().__getitem__(index)
+        return {"x": self.transform(item["x"]), "y": item["y"]}
+
+
 class Regression(nn.Module):
     def __init__(self):
         super().__init__()
@@ -70,8 +89,9 @@ def test_it_learns_logs_and_keeps_the_best(tmp_path):
     assert list((tmp_path / "tensorboard").iterdir())
 
 
-def test_a_run_stopped_and_resumed_ends_where_an_unbroken_one_does(tmp_path):
-    whole = fit(Regression(), Line(), config(), tmp_path / "whole", score, "good")
+@pytest.mark.parametrize("data", [Line, JitteredLine])
+def test_a_run_stopped_and_resumed_ends_where_an_unbroken_one_does(tmp_path, data):
+    whole = fit(Regression(), data(), config(), tmp_path / "whole", score, "good")
 
     class Stop(Exception):
         pass
@@ -85,8 +105,8 @@ def test_a_run_stopped_and_resumed_ends_where_an_unbroken_one_does(tmp_path):
         return score(task)
 
     with pytest.raises(Stop):
-        fit(Regression(), Line(), config(), tmp_path / "broken", stopping, "good")
-    resumed = fit(Regression(), Line(), config(resume=True), tmp_path / "broken", score, "good")
+        fit(Regression(), data(), config(), tmp_path / "broken", stopping, "good")
+    resumed = fit(Regression(), data(), config(resume=True), tmp_path / "broken", score, "good")
     assert torch.equal(weights(whole), weights(resumed))
     epochs = [int(row["epoch"]) for row in logged(tmp_path / "broken" / "log.csv")]
     assert epochs == [1, 2, 3, 4, 5, 6]
