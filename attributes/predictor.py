@@ -1,6 +1,7 @@
 """The predictor joins the segmenter and the attribute heads. It knows no engine: a batch of photos in, records out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -36,12 +37,13 @@ class Predictor:
         self.info, self.fingerprint = bundle.info, bundle.fingerprint
         self.segmenter = load_segmenter(bundle, self.device)
         part = bundle.part("attributes")
-        self.schema = Schema.from_json(part["schema"], f"{bundle.folder}/bundle.json: parts.attributes.schema")
-        self.categories: list[str] = part["categories"]
-        config = AttributeConfig(**_tuples(part["model"]))
+        with _described(bundle, "attributes"):
+            self.schema = Schema.from_json(part["schema"], f"{bundle.folder}/bundle.json: parts.attributes.schema")
+            self.categories: list[str] = part["categories"]
+            config = AttributeConfig(**_tuples(part["model"]))
+            self.decoder = Decoder(self.schema, self.categories, part["temperatures"], part["scales"])
         network = bundle.load_into("attributes", AttributeNetwork(config, self.schema, self.categories))
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)
-        self.decoder = Decoder(self.schema, self.categories, part["temperatures"], part["scales"])
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Items]:
         return self.describe(images, self.segmenter.predict(images))
@@ -96,9 +98,21 @@ def load_predictor(model: str | Path = "default", device: str = "auto") -> Predi
 def load_segmenter(bundle: Bundle, device: str | torch.device = "cpu") -> SemanticSegmenter:
     """The bundle's semantic part alone."""
     part = bundle.part("semantic")
-    config = SemanticConfig(**_tuples(part["model"]))
-    net = bundle.load_into("semantic", SemanticNet(config))
-    return SemanticSegmenter(net, InstanceOptions(**part["instances"]), device)
+    with _described(bundle, "semantic"):
+        config, options = SemanticConfig(**_tuples(part["model"])), InstanceOptions(**part["instances"])
+    return SemanticSegmenter(bundle.load_into("semantic", SemanticNet(config)), options, device)
+
+
+@contextmanager
+def _described(bundle: Bundle, part: str) -> Iterator[None]:
+    """bundle.json has no checksum of its own: what it lacks or has too much is said in a sentence."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise InputError(
+            f"{bundle.folder}/bundle.json: parts.{part}: not what this segattr expects ({error}); copy the bundle again, "
+            "or upgrade segattr if a newer one wrote it"
+        ) from error
 
 
 def _tuples(fields: dict) -> dict:

@@ -59,6 +59,8 @@ class TrainAttributes:
 
 def train_attributes(config: TrainAttributes) -> Path:
     """Train and return the folder of the bundle."""
+    if config.join is not None:
+        read_bundle(config.join)  # a mistake there is told now, not after hours of training
     files = [open_coco(path, config.images) for path in config.data]
     schema, categories = files[0][0].schema, [c.name for c in files[0][0].categories]
     val_coco, val_images = open_coco(config.val, config.images)

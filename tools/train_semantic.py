@@ -60,6 +60,8 @@ def open_coco(path: Path, images: Path | None) -> tuple[CocoFile, Path]:
 
 def train_semantic(config: TrainSemantic) -> Path:
     """Train and return the folder of the bundle."""
+    if config.join is not None:
+        read_bundle(config.join)  # a mistake there is told now, not after hours of training
     if config.crop_px < 32 or config.crop_px % 32:
         raise InputError(f"--crop-px {config.crop_px}: expected a multiple of 32, 32 or more")
     transform = train_transform(config.crop_px, config.augment, colour_safe=False, crop=True)
