@@ -10,7 +10,6 @@ from torch import nn
 
 from ..datasets.schema import Schema
 from .network import CATEGORY, AttributeNetwork
-from .targets import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,10 @@ class AttributeLossConfig:
     """Weight of a value in cross-entropy: its count to the power of minus this. 0: none, 1: all values weigh the same."""
 
 
-def class_weights(targets: torch.Tensor, size: int, power: float) -> torch.Tensor:
-    """float32 (size,): counts ** -power, scaled so that the mean over samples is 1; a value never seen weighs 1."""
-    counts = torch.bincount(targets[targets != UNKNOWN], minlength=size).float()
+def class_weights(targets: torch.Tensor, power: float) -> torch.Tensor:
+    """float32 (size,): counts ** -power, scaled so that the mean over samples is 1; a value never seen weighs 1.
+    targets: float32 (n, size), see `targets.distributions`."""
+    counts = targets.sum(0)
     weights = counts.clamp(min=1) ** -power
     mean = (weights * counts).sum() / counts.sum().clamp(min=1)
     return torch.where(counts > 0, weights / mean.clamp(min=1e-12), torch.ones_like(weights))
@@ -55,12 +55,12 @@ class AttributeTask(nn.Module):
         targets: Mapping[str, torch.Tensor],
         scales: Mapping[str, list[float]],
     ):
-        """``targets`` (see targets.encode): all training targets, for class weights. ``scales``: of number heads."""
+        """``targets`` (see `targets.distributions`): all training targets, for class weights. ``scales``: of number
+        heads."""
         super().__init__()
         self.model, self.config, self.scales = model, config, dict(scales)
         for name in self._softmax_heads(model.schema):
-            size = model.heads["head_" + name.replace(".", "__")].out_features
-            self.register_buffer(_weight(name), class_weights(targets[name], size, config.class_balance))
+            self.register_buffer(_weight(name), class_weights(targets[name], config.class_balance))
 
     @staticmethod
     def _softmax_heads(schema: Schema) -> list[str]:
@@ -72,7 +72,8 @@ class AttributeTask(nn.Module):
         return self.model.encoder
 
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """``batch``: crop uint8 (n, 4, s, s) and the targets of every head. Returns loss and each head's share."""
+        """``batch``: crop uint8 (n, 4, s, s) and the targets of every head (see `targets.distributions`). Returns loss
+        and each head's share."""
         crops, own, other = batch["crop"], torch.ones(len(batch["crop"]), device=batch["crop"].device), None
         if self.training and torch.rand(()) < self.config.cutmix:
             crops, own, order = cutmix(crops)
@@ -104,11 +105,10 @@ class AttributeTask(nn.Module):
             logits,
             truth,
             weight=getattr(self, _weight(name)),
-            ignore_index=UNKNOWN,
             label_smoothing=self.config.label_smoothing,
             reduction="none",
         )
-        return loss, truth != UNKNOWN
+        return loss, truth.sum(1) > 0
 
     def _multi_loss(self, logits: torch.Tensor, truth: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         known = truth[:, 0] >= 0

@@ -12,7 +12,7 @@ from ..datasets.errors import InputError
 from ..datasets.schema import Schema
 from ..seg.encoders import load_encoder
 from .attention import build_attention
-from .lab import masked_lab_histogram
+from .lab import STATISTICS, masked_lab_histogram, masked_lab_statistics
 
 CATEGORY = "category"  # the head that every model has beside those of its schema
 EMBEDDING = 256
@@ -30,15 +30,18 @@ class AttributeConfig:
     """Side of the square crops."""
     grow: float = 0.08
     """Share of the longer side by which the crop's square reaches beyond the box on every side."""
-    ground: Literal["blank", "keep"] = "blank"
+    ground: Literal["blank", "mean", "keep"] = "blank"
     """blank: pixels outside the mask are blanked. A few hundred photographers have a few hundred floors and beds; a
-    network that sees them learns them instead of the product."""
+    network that sees them learns them instead of the product. mean: they all get the ground's mean colour, which tells
+    the light that the photo was taken in."""
     attention: Literal["none", "spatial", "channel", "cbam"] = "none"
     """Attention over the last feature map: where (spatial), what (channel), or both (cbam)."""
     stages: tuple[int, ...] = (2, 3, 4)
     """Feature maps of the encoder that are pooled under the mask: shallow ones see texture, deep ones shape."""
     colour_histogram: bool = True
     """Give the heads a Lab histogram of the pixels under the mask, which augmentation-hungry CNNs read poorly."""
+    colour_statistics: bool = False
+    """Add to every head's logits those of a small network that sees quantiles of the colours in and around the mask."""
     dropout: float = 0.3
 
 
@@ -77,6 +80,17 @@ class AttributeNetwork(nn.Module):
             # ModuleDict takes no dots in its keys.
             {_key(name): nn.Linear(EMBEDDING, size) for name, size in head_sizes(schema, categories).items()}
         )
+        if config.colour_statistics:
+            self.statistics = nn.Sequential(
+                nn.BatchNorm1d(STATISTICS),
+                nn.Dropout(0.1),
+                nn.Linear(STATISTICS, 64),
+                nn.ReLU(inplace=True),
+                nn.Dropout(0.3),
+            )
+            self.statistics_heads = nn.ModuleDict(
+                {_key(name): nn.Linear(64, size) for name, size in head_sizes(schema, categories).items()}
+            )
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 4, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 4, 1, 1), persistent=False)
 
@@ -85,6 +99,10 @@ class AttributeNetwork(nn.Module):
         x = (crops.float() - self.mean) / self.std
         if self.config.ground == "blank":
             x = torch.cat([x[:, :3] * mask, x[:, 3:]], 1)
+        elif self.config.ground == "mean":
+            around = 1 - mask
+            mean = (x[:, :3] * around).sum((2, 3), keepdim=True) / around.sum((2, 3), keepdim=True).clamp(min=1)
+            x = torch.cat([x[:, :3] * mask + mean * around, x[:, 3:]], 1)
         x = x.contiguous(memory_format=torch.channels_last)
         maps = self.encoder(x)
         maps[-1] = self.attention(maps[-1])
@@ -99,6 +117,10 @@ class AttributeNetwork(nn.Module):
         embedding = self.embed(torch.cat([p.to(pooled[0].dtype) for p in pooled], 1))
         dropped = self.dropout(embedding)
         out = {name: self.heads[_key(name)](dropped) for name in head_sizes(self.schema, self.categories)}
+        if self.config.colour_statistics:
+            with torch.autocast(crops.device.type, enabled=False):
+                seen = self.statistics(masked_lab_statistics(crops))
+                out = {name: logits + self.statistics_heads[_key(name)](seen) for name, logits in out.items()}
         out["embedding"] = F.normalize(embedding.float(), dim=1)
         return out
 

@@ -36,14 +36,8 @@ class Predictor:
         self.bundle = bundle
         self.info, self.fingerprint = bundle.info, bundle.fingerprint
         self.segmenter = load_segmenter(bundle, self.device)
-        part = bundle.part("attributes")
-        with _described(bundle, "attributes"):
-            self.schema = Schema.from_json(part["schema"], f"{bundle.folder}/bundle.json: parts.attributes.schema")
-            self.categories: list[str] = part["categories"]
-            config = AttributeConfig(**_tuples(part["model"]))
-            self.decoder = Decoder(self.schema, self.categories, part["temperatures"], part["scales"])
-        network = bundle.load_into("attributes", AttributeNetwork(config, self.schema, self.categories))
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
+        self.network, self.decoder = load_attributes(bundle, self.device)
+        self.schema, self.categories = self.network.schema, self.network.categories
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Items]:
         return self.describe(images, self.segmenter.predict(images))
@@ -101,6 +95,18 @@ def load_segmenter(bundle: Bundle, device: str | torch.device = "cpu") -> Semant
     with _described(bundle, "semantic"):
         config, options = SemanticConfig(**_tuples(part["model"])), InstanceOptions(**part["instances"])
     return SemanticSegmenter(bundle.load_into("semantic", SemanticNet(config)), options, device)
+
+
+def load_attributes(bundle: Bundle, device: str | torch.device = "cpu") -> tuple[AttributeNetwork, Decoder]:
+    """The bundle's attribute part alone: the network, ready to read crops, and what turns its logits to values."""
+    part = bundle.part("attributes")
+    with _described(bundle, "attributes"):
+        schema = Schema.from_json(part["schema"], f"{bundle.folder}/bundle.json: parts.attributes.schema")
+        categories: list[str] = part["categories"]
+        config = AttributeConfig(**_tuples(part["model"]))
+        decoder = Decoder(schema, categories, part["temperatures"], part["scales"])
+    network = bundle.load_into("attributes", AttributeNetwork(config, schema, categories))
+    return network.eval().to(device, memory_format=torch.channels_last), decoder
 
 
 @contextmanager

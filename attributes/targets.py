@@ -14,7 +14,7 @@ import torch
 from ..datasets.coco import Annotation
 from ..datasets.errors import InputError
 from ..datasets.schema import Attribute, Schema
-from .network import CATEGORY
+from .network import CATEGORY, head_sizes
 from .results import AttributeValue
 
 UNKNOWN = -1
@@ -44,6 +44,22 @@ def _encode_one(attribute: Attribute, given: list) -> dict[str, torch.Tensor]:
             row[[position[value] for value in values]] = 1.0
     first = torch.tensor([position[values[0]] if values else UNKNOWN for values in given])
     return {attribute.name: presence, f"{attribute.name}.first": first}
+
+
+def distributions(
+    targets: Mapping[str, torch.Tensor], schema: Schema, categories: Sequence[str]
+) -> dict[str, torch.Tensor]:
+    """Targets as a loss takes them: those of category, single and ``NAME.first`` heads as float32 (n, values), 1 for the
+    value, a row of zeros where unknown (a teacher's answers are rows of probabilities); the others as they are."""
+    sizes = head_sizes(schema, list(categories))
+    return {name: _one_hot(t, sizes[name]) if t.dtype == torch.int64 else t for name, t in targets.items()}
+
+
+def _one_hot(positions: torch.Tensor, size: int) -> torch.Tensor:
+    rows = torch.zeros(len(positions), size)
+    known = positions != UNKNOWN
+    rows[known, positions[known]] = 1.0
+    return rows
 
 
 def number_scales(targets: Mapping[str, torch.Tensor], schema: Schema) -> dict[str, list[float]]:
@@ -80,39 +96,47 @@ class Decoder:
     def __call__(self, logits: Mapping[str, torch.Tensor]) -> list[tuple[dict[str, float], dict[str, AttributeValue]]]:
         """Per instance: category probabilities (in the order of ``categories``) and attribute values by name. An
         attribute that does not apply to the likeliest category has the value None."""
-        category = self._softmax(CATEGORY, logits)
-        columns = {attribute.name: self._decode(attribute, logits) for attribute in self.schema}
+        probabilities = self.probabilities(logits)
+        columns = {attribute.name: self._decode(attribute, probabilities) for attribute in self.schema}
         decoded = []
-        for row, probabilities in enumerate(category):
-            name = self.categories[int(np.argmax(probabilities))]
+        for row, category in enumerate(probabilities[CATEGORY].numpy()):
+            name = self.categories[int(np.argmax(category))]
             values = {
                 attribute.name: columns[attribute.name][row] if attribute.applies_to(name) else AttributeValue(None, {})
                 for attribute in self.schema
             }
-            decoded.append((dict(zip(self.categories, map(float, probabilities), strict=True)), values))
+            decoded.append((dict(zip(self.categories, map(float, category), strict=True)), values))
         return decoded
+
+    def probabilities(self, logits: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Per head float32: softmax (n, values); presence of multi attributes (n, values); numbers (n,) in their unit."""
+        found = {}
+        for head in head_sizes(self.schema, self.categories):
+            kind = self.schema[head].kind if head in self.schema else "single"  # category and NAME.first
+            if kind == "number":
+                mean, deviation = self.scales[head]
+                found[head] = logits[head].float().cpu()[:, 0] * deviation + mean
+            else:
+                scaled = self._scaled(head, logits)
+                found[head] = scaled.sigmoid() if kind == "multi" else scaled.softmax(1)
+        return found
 
     def _scaled(self, head: str, logits: Mapping[str, torch.Tensor]) -> torch.Tensor:
         return logits[head].float().cpu() / self.temperatures.get(head, 1.0)
 
-    def _softmax(self, head: str, logits: Mapping[str, torch.Tensor]) -> np.ndarray:
-        return self._scaled(head, logits).softmax(1).numpy()
-
-    def _decode(self, attribute: Attribute, logits: Mapping[str, torch.Tensor]) -> list[AttributeValue]:
+    def _decode(self, attribute: Attribute, probabilities: Mapping[str, torch.Tensor]) -> list[AttributeValue]:
+        rows = probabilities[attribute.name].numpy()
         if attribute.kind == "number":
-            mean, deviation = self.scales[attribute.name]
-            return [AttributeValue(float(x) * deviation + mean, {}) for x in logits[attribute.name].float().cpu()[:, 0]]
+            return [AttributeValue(float(x), {}) for x in rows]
         if attribute.kind == "single":
-            rows = self._softmax(attribute.name, logits)
             return [
                 AttributeValue(
                     attribute.values[int(np.argmax(p))], dict(zip(attribute.values, map(float, p), strict=True))
                 )
                 for p in rows
             ]
-        presence = self._scaled(attribute.name, logits).sigmoid().numpy()
-        first = self._softmax(f"{attribute.name}.first", logits)
-        return [_ordered(attribute.values, p, f) for p, f in zip(presence, first, strict=True)]
+        first = probabilities[f"{attribute.name}.first"].numpy()
+        return [_ordered(attribute.values, p, f) for p, f in zip(rows, first, strict=True)]
 
 
 def _ordered(values: Sequence[str], presence: np.ndarray, first: np.ndarray) -> AttributeValue:

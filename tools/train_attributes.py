@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,7 +16,8 @@ from ..attributes.calibration import fit_sigmoid, fit_softmax
 from ..attributes.crops import cut_one
 from ..attributes.losses import AttributeLossConfig, AttributeTask
 from ..attributes.network import AttributeConfig, AttributeNetwork
-from ..attributes.targets import UNKNOWN, encode, number_scales
+from ..attributes.targets import UNKNOWN, distributions, encode, number_scales
+from ..attributes.teacher import Teacher
 from ..datasets.coco import CocoFile, annotation_rle
 from ..datasets.errors import InputError
 from ..datasets.torch_datasets import AttributeDataset, load_photo
@@ -24,7 +26,7 @@ from ..seg.segments import segment_from_rle
 from ..weights.bundle import read_bundle
 from .loop import LoopConfig, fit, start
 from .train_semantic import open_coco
-from .training_card import finish_bundle, training_card
+from .training_card import described, finish_bundle, from_bundle, training_card
 
 _CACHE_MARGIN = 1.2  # crops are kept larger than the input by this, so that a random zoom has detail to show
 
@@ -41,6 +43,11 @@ class TrainAttributes:
     """Folder for the checkpoints, the log and the bundle."""
     images: Path | None = None
     """Folder that file names are relative to; default: the folder of each COCO file."""
+    unlabeled: Annotated[tuple[Path, ...], tyro.conf.UseAppendAction] = ()
+    """COCO file whose masks are trained on with what the teachers say of them; its own labels are not looked at. Give
+    the flag again for more files."""
+    teacher: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """A bundle that answers for the unlabeled; given again: the mean of several."""
     augment: Literal["none", "light", "medium", "strong"] = "strong"
     mask_jitter: float = 0.04
     """Grow or shrink training masks at random by up to this share of the crop: a segmenter's masks are not perfect."""
@@ -61,6 +68,10 @@ def train_attributes(config: TrainAttributes) -> Path:
     """Train and return the folder of the bundle."""
     if config.join is not None:
         read_bundle(config.join)  # a mistake there is told now, not after hours of training
+    if bool(config.unlabeled) != bool(config.teacher):
+        raise InputError(
+            "--unlabeled and --teacher go together: files to learn from, and the bundles that answer for them"
+        )
     files = [open_coco(path, config.images) for path in config.data]
     schema, categories = files[0][0].schema, [c.name for c in files[0][0].categories]
     val_coco, val_images = open_coco(config.val, config.images)
@@ -69,12 +80,20 @@ def train_attributes(config: TrainAttributes) -> Path:
             raise InputError(
                 f"{path}: its attribute_schema is not that of {config.data[0]}; merge or edit the files first"
             )
+    unlabeled = [open_coco(path, config.images) for path in config.unlabeled]
+    teacher = Teacher(config.teacher, schema, categories)
     cached_px = round(config.model.crop_px * _CACHE_MARGIN)
     grow = config.model.grow + (_CACHE_MARGIN - 1) / 2
     train = [instance_crops(coco, folder, cached_px, grow) for coco, folder in files]
     crops = np.concatenate([crops for crops, _ in train])
     targets = [encode(a, _names(coco), schema, categories) for (_, a), (coco, _) in zip(train, files, strict=True)]
     targets = {name: torch.cat([t[name] for t in targets]) for name in targets[0]}
+    scales = number_scales(targets, schema)
+    targets = distributions(targets, schema, categories)
+    if unlabeled:
+        told = [teacher.targets(partial(_crops, coco, folder)) for coco, folder in unlabeled]
+        targets = {name: torch.cat([known, *(t[name] for t in told)]) for name, known in targets.items()}
+        crops = np.concatenate([crops, *(_crops(coco, folder, cached_px, grow) for coco, folder in unlabeled)])
     val_crops, val_annotations = instance_crops(val_coco, val_images, config.model.crop_px, config.model.grow)
     val_targets = encode(val_annotations, _names(val_coco), schema, categories)
     # A head reads colour from the same pixels as every other head: where one trains, hue stays as it is.
@@ -83,7 +102,6 @@ def train_attributes(config: TrainAttributes) -> Path:
     )
     data = AttributeDataset(crops, targets, transform, mask_jitter=config.mask_jitter)
 
-    scales = number_scales(targets, schema)
     torch.manual_seed(config.loop.seed)  # the initial weights
     model = AttributeNetwork(config.model, schema, categories, config.encoder_weights)
     if config.init is not None:
@@ -114,11 +132,17 @@ def train_attributes(config: TrainAttributes) -> Path:
     }
     figures = quick_figures(logits, val_targets, scales)
     card = training_card("attributes", config, files, {f"val/{key}": value for key, value in figures.items()})
+    card["unlabeled"] = described(config.unlabeled, unlabeled)
+    card["teachers"] = [from_bundle(name, "attributes") for name in config.teacher]
     return finish_bundle(config.out, "attributes", part, task.model.state_dict(), card, config.join, config.half)
 
 
 def _names(coco: CocoFile) -> dict[int, str]:
     return {category.id: category.name for category in coco.categories}
+
+
+def _crops(coco: CocoFile, images_dir: Path, size_px: int, grow: float) -> np.ndarray:
+    return instance_crops(coco, images_dir, size_px, grow)[0]
 
 
 def instance_crops(coco: CocoFile, images_dir: Path, size_px: int, grow: float) -> tuple[np.ndarray, list]:

@@ -3,7 +3,7 @@
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -21,18 +21,9 @@ def training_card(name: str, config, files: list[tuple[CocoFile, Path]], figures
         # A resumed run ends where an unbroken one does (a test shows it), so the flag is no part of the recipe.
         "command": shlex.join(["segattr", *(word for word in sys.argv[1:] if word != "--loop.resume")]),
         "date": date.today().isoformat(),
-        "data": [
-            {
-                "file": path.name,
-                "description": coco.info.get("description", ""),
-                "images": len(coco.images),
-                "annotations": len(coco.annotations),
-                "licenses": coco.licenses,
-            }
-            for path, (coco, _) in zip(config.data, files, strict=True)
-        ],
+        "data": described(config.data, files),
         "encoder_weights": _encoder_weights(config.encoder_weights),
-        "init": _init(config.init, name),
+        "init": None if config.init is None else from_bundle(config.init, name),
         "validation": {"file": config.val.name, "note": "chose the best epoch: validation figures, not test figures"},
         "figures": {name: round(float(value), 4) for name, value in figures.items()},
         "versions": {
@@ -44,6 +35,25 @@ def training_card(name: str, config, files: list[tuple[CocoFile, Path]], figures
     }
 
 
+def described(paths: Sequence[Path], files: Sequence[tuple[CocoFile, Path]]) -> list[dict]:
+    """What the card says of the files that were trained on."""
+    return [
+        {
+            "file": path.name,
+            "description": coco.info.get("description", ""),
+            "images": len(coco.images),
+            "annotations": len(coco.annotations),
+            "licenses": coco.licenses,
+        }
+        for path, (coco, _) in zip(paths, files, strict=True)
+    ]
+
+
+def from_bundle(model: str, name: str) -> dict:
+    """What the card says of a bundle whose part ``name`` took part in the training."""
+    return {"from": "/".join(Path(model).parts[-2:]), "card": read_bundle(model).card.get(name, {})}
+
+
 def _encoder_weights(weights: str) -> dict:
     """Where the encoder's first weights came from; of a bundle's file, with what its card says."""
     path = Path(weights)
@@ -51,10 +61,6 @@ def _encoder_weights(weights: str) -> dict:
     if (path.parent / "bundle.json").is_file():
         said["card"] = read_bundle(path.parent).card.get(path.stem, {})
     return said
-
-
-def _init(model: str | None, name: str) -> dict | None:
-    return None if model is None else {"from": Path(model).name, "card": read_bundle(model).card.get(name, {})}
 
 
 def finish_bundle(out: Path, name: str, part: dict, state: dict, card: dict, join: Path | None, half: bool) -> Path:

@@ -1,6 +1,7 @@
 """The attribute network, its targets, losses and decoding."""
 
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,10 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from segattr.attributes.lab import masked_lab_histogram, rgb_to_lab
+from segattr.attributes.lab import STATISTICS, masked_lab_histogram, masked_lab_statistics, rgb_to_lab
 from segattr.attributes.losses import AttributeLossConfig, AttributeTask, asymmetric_loss, class_weights, cutmix
 from segattr.attributes.network import AttributeConfig, AttributeNetwork, masked_mean
-from segattr.attributes.targets import Decoder, encode, number_scales
+from segattr.attributes.targets import Decoder, distributions, encode, number_scales
 from segattr.datasets.coco import Annotation
 from segattr.datasets.errors import InputError
 from segattr.datasets.schema import Schema
@@ -126,7 +127,9 @@ def task_and_batch(**loss):
     targets = encode(annotations, {7: "dress", 8: "shoes"}, SCHEMA, CATEGORIES)
     torch.manual_seed(0)
     net = AttributeNetwork(SMALL, SCHEMA, CATEGORIES)
-    task = AttributeTask(net, AttributeLossConfig(**loss), targets, number_scales(targets, SCHEMA)).eval()
+    scales = number_scales(targets, SCHEMA)
+    targets = distributions(targets, SCHEMA, CATEGORIES)
+    task = AttributeTask(net, AttributeLossConfig(**loss), targets, scales).eval()
     return task, {"crop": crops(), **targets}
 
 
@@ -150,10 +153,19 @@ def test_losses_equal_hand_computed_ones_and_skip_missing_labels():
 def test_a_batch_without_any_label_has_a_finite_loss_and_gradient(multi, number):
     task, batch = task_and_batch(multi=multi, number=number)
     blank = encode([annotation(3, {})] * 4, {3: "unheard"}, SCHEMA, CATEGORIES)
+    blank = distributions(blank, SCHEMA, CATEGORIES)
     loss = task({"crop": batch["crop"], **blank})["loss"]
     loss.backward()
     assert loss.item() == 0.0
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in task.parameters())
+
+
+def test_a_teachers_doubt_is_learnt_as_it_is():
+    task, batch = task_and_batch(label_smoothing=0.0, class_balance=0.0)
+    said = torch.tensor([[0.25, 0.75], [0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])  # rows of zeros are unknown
+    logits = task.model(batch["crop"])["pattern"].detach().log_softmax(1)
+    expected = -(said * logits).sum() / 2
+    assert task(batch | {"pattern": said})["loss/pattern"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_asymmetric_loss_of_a_hand_computed_pair():
@@ -164,9 +176,9 @@ def test_asymmetric_loss_of_a_hand_computed_pair():
 
 
 def test_class_weights_balance_fully_or_not_at_all():
-    targets = torch.tensor([0, 0, 0, 1, -1])
-    assert class_weights(targets, 3, 0.0).tolist() == [1, 1, 1]
-    full = class_weights(targets, 3, 1.0)
+    targets = torch.tensor([[1.0, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]])  # the last is unknown
+    assert class_weights(targets, 0.0).tolist() == [1, 1, 1]
+    full = class_weights(targets, 1.0)
     assert (full[0] * 3).item() == pytest.approx(full[1].item()) and full[2] == 1
     assert (full[0] * 3 + full[1]).item() == pytest.approx(4)
 
@@ -216,3 +228,32 @@ def test_cutmix_weighs_both_labels():
     loss = task(batch)["loss"]
     loss.backward()
     assert torch.isfinite(loss)
+
+
+def test_colour_statistics_equal_numpys_quantiles_inside_and_outside():
+    rng = np.random.default_rng(0)
+    rgb = np.kron(rng.integers(0, 256, (3, 8, 8)), np.ones((4, 4), int)).astype(np.uint8)  # quarters keep every value
+    mask = np.zeros((1, 32, 32), np.uint8)
+    mask[:, :, :16] = 255
+    found = masked_lab_statistics(torch.from_numpy(np.concatenate([rgb, mask]))[None])[0].numpy()
+    assert found.shape == (STATISTICS,)
+    lab = rgb_to_lab(torch.from_numpy(rgb[:, ::4, ::4] / 255.0)[None])[0].numpy()
+    lab = np.concatenate([lab, np.hypot(lab[1], lab[2])[None]])
+    for part, region in zip(np.split(found, 2), (lab[:, :, :4], lab[:, :, 4:]), strict=True):
+        values = region.reshape(4, -1)
+        quantiles = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95), axis=1, method="inverted_cdf").T
+        assert part[:20].reshape(4, 5) == pytest.approx(quantiles, abs=1e-2)
+        assert part[20:24] == pytest.approx(values.mean(1), abs=1e-2)
+        assert part[24:] == pytest.approx(values.std(1), abs=1e-2)
+
+
+@pytest.mark.parametrize(("ground", "sees"), [("blank", False), ("mean", True), ("keep", True)])
+def test_what_the_network_sees_of_the_ground(ground, sees):
+    torch.manual_seed(0)
+    net = AttributeNetwork(replace(SMALL, ground=ground, colour_histogram=False), SCHEMA, CATEGORIES).eval()
+    dark = crops()
+    dark[:, 3] = 0
+    dark[:, 3, 10:30, 10:30] = 255
+    light = dark.clone()
+    light[:, :3] = torch.where(dark[:, 3:] == 0, torch.full_like(light[:, :3], 240), light[:, :3])
+    assert torch.equal(net(dark)["pattern"], net(light)["pattern"]) != sees

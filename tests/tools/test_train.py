@@ -64,6 +64,21 @@ def test_the_two_trainings_join_into_one_bundle_that_says_where_it_comes_from(bu
 
 
 @pytest.mark.slow
+def test_a_teachers_answers_train_on_photos_without_labels(bundle, catalog, tmp_path):
+    coco = read_coco(catalog)
+    for annotation in coco.annotations:
+        annotation.attributes = {}
+    write_coco(catalog.parent / "bare.json", coco)
+    command = ["train", "attributes", "--data", str(catalog), "--unlabeled", str(catalog.parent / "bare.json")]
+    command += ["--val", str(catalog), "--teacher", str(bundle), "--teacher", str(bundle), "--out", str(tmp_path)]
+    command += ["--model.ground", "keep", "--model.colour-statistics", "--loop.epochs", "1", *TINY_HEADS]
+    assert main(command) == 0
+    card = read_bundle(tmp_path / "bundle").card["attributes"]
+    assert card["unlabeled"][0]["file"] == "bare.json" and len(card["teachers"]) == 2
+    assert card["teachers"][0]["card"]["data"][0]["file"] == "catalog.json"
+
+
+@pytest.mark.slow
 def test_a_trained_bundle_extracts_and_is_evaluated(bundle, catalog, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["extract", str(catalog.parent / "images"), "--out", str(out), "--model", str(bundle), "--device", "cpu"]
@@ -127,6 +142,7 @@ def test_mistakes_end_with_a_sentence_and_code_2(catalog, masks, tmp_path, capsy
             "attribute_schema",
         ),
         (["train", "attributes", "--data", str(catalog), *base, "--join", "nowhere"], "no bundle at nowhere"),
+        (["train", "attributes", "--data", str(catalog), *base, "--unlabeled", str(catalog)], "go together"),
         (["train", "semantic", "--data", str(tmp_path / "none.json"), *base], "none.json"),
         (["train", "semantic", "--data", str(catalog), *base, "--crop-px", "50"], "--crop-px 50"),
         (["train", "semantic", "--data", str(catalog), *base, "--encoder-weights", "w.pt"], "w.pt"),
