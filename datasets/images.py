@@ -91,6 +91,19 @@ def _walk(folder: Path) -> list[Path]:
     return sorted(files)
 
 
+def quick_resize(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """``picture`` uint8 (h, w, c) at another size, for augmentation: linear to the size times a power of two, then
+    halved (mean of 2 x 2). Nearly as smooth as resizing by area, and several times as fast."""
+    halvings = 0
+    while picture.shape[0] >= height << (halvings + 1) and picture.shape[1] >= width << (halvings + 1):
+        halvings += 1
+    if picture.shape[:2] != (height << halvings, width << halvings):
+        picture = cv2.resize(picture, (width << halvings, height << halvings), interpolation=cv2.INTER_LINEAR)
+    for k in reversed(range(halvings)):
+        picture = cv2.resize(picture, (width << k, height << k), interpolation=cv2.INTER_AREA)
+    return picture
+
+
 @contextmanager
 def _opened(source: Source, max_pixels: int):
     """Yield (Pillow image with only its header read, handle on its bytes, name for messages)."""

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from . import masks
 from .coco import Annotation, CocoFile, Image, annotation_rle, resolve_image
+from .copy_paste import CopyPaste, CopyPasteOptions
 from .errors import InputError
 from .images import load_rgb
 
@@ -104,8 +105,24 @@ class InstanceDataset(_PhotoDataset):
     Item: (image uint8 (3, h, w), target) with target ``boxes`` float32 (n, 4) xyxy px, ``labels`` int64 (n,)
     1-based position in ``coco.categories``, ``masks`` uint8 (n, h, w), ``iscrowd`` uint8 (n,), ``area`` float32 (n,),
     ``image_id`` int64. Instances whose mask is empty (after the transform) are dropped. ``transform`` is called with
-    image and masks (a list) and may not change the number of masks.
+    image and masks (a list; without one where there is no instance) and may not change the number of masks.
+    ``negatives``: photos without any annotation belong to it too, as photos without a product; those that have only
+    boxes never do. ``copy_paste``: lays cut-outs of the file's other photos onto each, before the transform; it draws
+    from Python's ``random``, which the training loop seeds by epoch and worker.
     """
+
+    def __init__(
+        self,
+        coco: CocoFile,
+        images_dir: str | Path,
+        transform: Callable | None = None,
+        copy_paste: CopyPasteOptions | None = None,
+        negatives: bool = False,
+    ):
+        super().__init__(coco, images_dir, transform)
+        if negatives:
+            self.images = [i for i in coco.images if not coco.annotations_by_image[i.id] or _with_mask(coco, i)]
+        self.copy_paste = CopyPaste(coco, images_dir, load_photo, copy_paste) if copy_paste is not None else None
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         image = self.images[index]
@@ -113,9 +130,14 @@ class InstanceDataset(_PhotoDataset):
         sample = {
             "image": load_photo(image, self.images_dir),
             "masks": list(masks.decode_many([annotation_rle(a, image) for a in annotations])),
+            "annotations": annotations,
         }
+        if self.copy_paste is not None:
+            sample = self.copy_paste(sample, np.random.default_rng(random.getrandbits(64)))
+        annotations = sample.pop("annotations")
         if self.transform is not None:
-            sample = self.transform(**sample)
+            given = sample if sample["masks"] else {"image": sample["image"]}
+            sample = {"masks": []} | self.transform(**given)
         position = {category.id: i + 1 for i, category in enumerate(self.coco.categories)}
         kept = [(a, m) for a, m in zip(annotations, sample["masks"], strict=True) if m.any()]
         stack = np.stack([m for _, m in kept]) if kept else np.zeros((0, *sample["image"].shape[:2]), np.uint8)

@@ -1,7 +1,7 @@
 """Augmentation presets (albumentations 2.0.8) for training, and the letterbox for everything else.
 
 Called as ``transform(image=..., mask=...)`` with image uint8 (h, w, 3) RGB and mask (h, w), a label map or an alpha
-(no second channel needed); the result has the same keys, both size x size.
+(no second channel needed), or with ``masks``, a list of such; the result has the same keys, all size x size.
 """
 
 import random
@@ -14,6 +14,7 @@ import numpy as np
 from torch.utils.data import get_worker_info
 
 from .errors import InputError
+from .images import quick_resize
 
 Strength = Literal["none", "light", "medium", "strong"]
 
@@ -78,6 +79,37 @@ def train_transform(
     preset = _PRESETS[strength]
     photometric = _colour_safe(preset) if colour_safe else _photometric(preset)
     return SeededCompose([*_geometric(preset, size_px, crop, margin), *photometric, _blur(preset)], seed=seed)
+
+
+def instance_transform(
+    size_px: int,
+    strength: Strength = "medium",
+    *,
+    scale: tuple[float, float] = (0.5, 1.25),
+    colour_safe: bool = False,
+    seed: int | None = None,
+) -> A.Compose:
+    """For instances (``image`` and ``masks``): multi-scale, yet always size_px x size_px, so that batches stack.
+
+    The longest side becomes ``size_px`` times a number from ``scale`` (drawn evenly on a logarithmic scale); what is
+    smaller than the square lies at random in it (GROUND and 0 about it), of what is larger a random part is seen. Then
+    a small rotation, flips, brightness, jitter and blur as in ``train_transform``. An instance may come out empty.
+    ``strength`` "none" is ``eval_transform``, without the multi-scale. Seeds work as in ``train_transform``. Raises
+    InputError for an unknown strength, a size below 1, a scale that is none.
+    """
+    if size_px < 1 or not 0 < scale[0] <= scale[1]:
+        raise InputError(
+            f"a transform to {size_px} px at scales {scale[0]:g} to {scale[1]:g}; expected 1 px or more and scales "
+            "above 0, the smaller one first"
+        )
+    if strength == "none":
+        return SeededCompose(_letterbox(size_px), seed=seed)
+    if strength not in _PRESETS:
+        raise InputError(f"augmentation strength {strength!r}; expected one of none, {', '.join(_PRESETS)}")
+    preset = _PRESETS[strength]
+    photometric = _colour_safe(preset) if colour_safe else _photometric(preset)
+    geometric = [ScaleJitter(size_px, scale), _turn(preset, 0.5), *_flips(preset)]
+    return SeededCompose([*geometric, *photometric, _blur(preset)], seed=seed)
 
 
 def eval_transform(size_px: int) -> A.Compose:
@@ -168,6 +200,49 @@ class ValueCurve(A.ImageOnlyTransform):
         return ("gamma", "brightness", "shade")
 
 
+class ScaleJitter(A.DualTransform):
+    """The photo at a random scale, in a square of ``size_px``: see ``instance_transform``. Only what will be seen is
+    resized, masks (of whatever labels) by the nearest pixel."""
+
+    def __init__(self, size_px: int, scale: tuple[float, float]):
+        super().__init__(p=1.0)
+        self.size_px, self.scale = size_px, scale
+
+    def get_params_dependent_on_data(self, params: dict, data: dict) -> dict[str, tuple[int, int, int, int]]:
+        draw = self.py_random.uniform
+        factor = self.size_px / max(params["shape"][:2]) * np.exp(draw(*np.log(self.scale)))
+        seen, placed = [], []
+        for side in params["shape"][:2]:
+            scaled = max(1, round(side * factor))
+            shown = min(scaled, self.size_px)
+            part = min(side, max(1, round(shown / factor)))
+            first = round(draw(0, side - part))
+            seen += [first, first + part]
+            placed += [round(draw(0, self.size_px - shown)), shown]
+        return {"seen": tuple(seen), "placed": tuple(placed)}
+
+    def apply(self, img: np.ndarray, seen: tuple, placed: tuple, **_) -> np.ndarray:
+        part = img[seen[0] : seen[1], seen[2] : seen[3]]
+        return self._framed(quick_resize(part, placed[3], placed[1]), placed, GROUND)
+
+    def apply_to_mask(self, mask: np.ndarray, seen: tuple, placed: tuple, **_) -> np.ndarray:
+        part = mask[seen[0] : seen[1], seen[2] : seen[3]]
+        how = cv2.INTER_NEAREST_EXACT
+        return self._framed(cv2.resize(part, (placed[3], placed[1]), interpolation=how), placed, 0)
+
+    def _framed(self, part: np.ndarray, placed: tuple, fill: tuple[int, ...] | int) -> np.ndarray:
+        top, height, left, width = placed
+        if (height, width) == (self.size_px, self.size_px):
+            return part
+        framed = np.empty((self.size_px, self.size_px, *part.shape[2:]), part.dtype)
+        framed[:] = fill
+        framed[top : top + height, left : left + width] = part
+        return framed
+
+    def get_transform_init_args_names(self) -> tuple[str, ...]:
+        return ("size_px", "scale")
+
+
 def _ramp(size: tuple[int, int], angle: float) -> np.ndarray:
     """float32 (h, w), 0 at one corner to 1 at the opposite one, along ``angle`` (radians)."""
     y, x = np.ogrid[0 : 1 : size[0] * 1j, 0 : 1 : size[1] * 1j]
@@ -185,21 +260,7 @@ def _letterbox(size_px: int, margin: float = 1.0, position: str = "top_left") ->
 
 
 def _geometric(preset: _Preset, size_px: int, crop: bool, margin: float) -> list[A.BasicTransform]:
-    turn = A.Affine(
-        scale=(1 - preset.zoom, 1 + preset.zoom),
-        keep_ratio=True,
-        rotate=(-preset.rotate_deg, preset.rotate_deg),
-        shear=(-preset.rotate_deg / 5, preset.rotate_deg / 5),
-        translate_percent=(-preset.zoom / 3, preset.zoom / 3),
-        fill=GROUND,
-        fill_mask=0,
-        p=0.5 if crop else 0.9,
-    )
-    flips = [
-        A.HorizontalFlip(p=0.5),
-        A.VerticalFlip(p=preset.vertical_flip_p),
-        A.RandomRotate90(p=preset.quarter_turn_p),
-    ]
+    turn, flips = _turn(preset, 0.5 if crop else 0.9), _flips(preset)
     if crop:
         part = A.RandomResizedCrop(
             (size_px, size_px), scale=(preset.crop_scale, 1.0), ratio=(3 / 4, 4 / 3), area_for_downscale="image"
@@ -208,6 +269,27 @@ def _geometric(preset: _Preset, size_px: int, crop: bool, margin: float) -> list
     # At the larger size first: the zoom then shows detail, and the rotation what lies beyond the rim.
     whole = _letterbox(size_px, margin, position="center")
     return [*whole[:2], turn, *whole[2:], *flips]
+
+
+def _turn(preset: _Preset, probability: float) -> A.BasicTransform:
+    return A.Affine(
+        scale=(1 - preset.zoom, 1 + preset.zoom),
+        keep_ratio=True,
+        rotate=(-preset.rotate_deg, preset.rotate_deg),
+        shear=(-preset.rotate_deg / 5, preset.rotate_deg / 5),
+        translate_percent=(-preset.zoom / 3, preset.zoom / 3),
+        fill=GROUND,
+        fill_mask=0,
+        p=probability,
+    )
+
+
+def _flips(preset: _Preset) -> list[A.BasicTransform]:
+    return [
+        A.HorizontalFlip(p=0.5),
+        A.VerticalFlip(p=preset.vertical_flip_p),
+        A.RandomRotate90(p=preset.quarter_turn_p),
+    ]
 
 
 def _colour_safe(preset: _Preset) -> list[A.BasicTransform]:

@@ -15,6 +15,7 @@ from segattr.datasets.transforms import (
     GROUND,
     content_size,
     eval_transform,
+    instance_transform,
     train_transform,
     undo_letterbox,
 )
@@ -216,3 +217,41 @@ def test_wrong_arguments_are_named():
         train_transform(0, colour_safe=True)
     with pytest.raises(InputError, match="0 px"):
         eval_transform(0)
+
+
+@pytest.mark.parametrize("strength", ["none", "light", "medium", "strong"])
+@pytest.mark.parametrize("colour_safe", [True, False])
+def test_instances_come_out_square_and_each_mask_stays_with_its_own(strength, colour_safe):
+    transform = instance_transform(64, strength, colour_safe=colour_safe, seed=1)
+    for height, width in ((100, 80), (64, 64), (7, 300), (1, 1), (500, 33)):
+        image = np.zeros((height, width, 3), np.uint8)
+        image[:, : width // 2], image[:, width // 2 :] = (250, 10, 10), (10, 10, 250)
+        left = (image[..., 0] > 128).astype(np.uint8)
+        for _ in range(6):
+            result = transform(image=image, masks=[left, 1 - left])
+            assert result["image"].shape == (64, 64, 3) and result["image"].dtype == np.uint8
+            first, second = result["masks"]
+            assert first.shape == second.shape == (64, 64) and first.dtype == np.uint8
+            assert (first + second).max() <= 1
+            red = result["image"].astype(int) @ (1, 0, -1)
+            for mask, sign in ((first, 1), (second, -1)):
+                inside = cv2.erode(mask, np.ones((7, 7), np.uint8)) > 0
+                assert not inside.any() or (sign * red[inside] > 0).mean() > 0.97
+
+
+def test_scales_of_instances_are_those_asked_for():
+    image, mask = np.zeros((50, 100, 3), np.uint8), np.ones((50, 100), np.uint8)
+    transform = instance_transform(80, "light", scale=(0.5, 0.5), seed=2)
+    smaller = [transform(image=image, masks=[mask])["masks"][0].sum() for _ in range(30)]
+    assert np.median(smaller) == pytest.approx(40 * 20, rel=0.1)
+    places = set()
+    transform = instance_transform(80, "light", scale=(2, 2), seed=2)
+    for _ in range(30):
+        result = transform(image=image, masks=[mask])["masks"][0]
+        assert result.sum() > 0.7 * 80 * 80  # 160 x 80 px, half of it seen
+        places.add(result.tobytes())
+    assert len(places) > 5
+    with pytest.raises(InputError, match="scales 0 to 1"):
+        instance_transform(80, scale=(0, 1))
+    with pytest.raises(InputError, match="'huge'"):
+        instance_transform(80, "huge")
