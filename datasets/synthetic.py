@@ -25,6 +25,7 @@ from .errors import InputError
 from .files import write_atomic
 from .schema import Attribute, Schema
 from .synth.colours import COLOURS
+from .synth.grounds import GROUNDS
 from .synth.materials import SURFACES, fabric
 from .synth.scene import SynthProduct, compose
 
@@ -87,7 +88,7 @@ class SynthConfig:
     """Image i depends on (seed, i) and the picture settings alone."""
     products: tuple[int, int] = (1, 3)
     """Fewest and most products in an image, 1 to 6. One hidden by more than 70 % is left out again."""
-    ground: Literal["mixed", "studio", "wood", "cloth", "cluttered"] = "mixed"
+    ground: Literal["mixed", "studio", "wood", "cloth", "cluttered", "bright", "ornament"] = "mixed"
     """What the products lie on."""
     format: Literal["jpg", "png"] = "jpg"
     """jpg at quality 92, or png."""
@@ -110,7 +111,7 @@ class SynthConfig:
                 raise InputError(f"synthetic catalog: {message}.")
 
 
-GROUND_CHOICES = ("mixed", "studio", "wood", "cloth", "cluttered")
+GROUND_CHOICES = ("mixed", *GROUNDS)
 
 
 def render(seed: int, index: int, config: SynthConfig) -> tuple[np.ndarray, list[SynthProduct]]:

@@ -1,4 +1,6 @@
-"""What the products lie on or hang before: studio, planks, cloth, tiles, carpet; and clutter that is no product."""
+"""What the products lie on or hang before: studio, planks, cloth, tiles, carpet; and clutter that is no product.
+
+Bright cloth and ornaments: see ornaments.py."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -6,19 +8,17 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from .noise import NOISE_PX, drape_tile, noise_tile, sample
+from .noise import NOISE_PX, noise_tile, sample
+from .ornaments import bright, ornament
 from .paint import Light
+from .surfaces import folds, hex_colours, painted, pick, shift
 
-GROUNDS = ("studio", "wood", "cloth", "cluttered")
-
-
-def _hex(*values: str) -> np.ndarray:
-    return np.array([[int(v[i : i + 2], 16) for i in (0, 2, 4)] for v in values], dtype=np.float32)
+GROUNDS = ("studio", "wood", "cloth", "cluttered", "bright", "ornament")
 
 
-STUDIO = _hex("f2f2f0", "ffffff", "e4e5e8", "d6d3cf", "c9ccd2", "eae3da", "b9bec4", "dfe6ea")
-WOOD = _hex("b98a55", "c9a274", "8f6a45", "a9a29a", "d8bf98", "6b4a30", "7d7a78", "e0d3bd")
-SHEETS = _hex(
+STUDIO = hex_colours("f2f2f0", "ffffff", "e4e5e8", "d6d3cf", "c9ccd2", "eae3da", "b9bec4", "dfe6ea")
+WOOD = hex_colours("b98a55", "c9a274", "8f6a45", "a9a29a", "d8bf98", "6b4a30", "7d7a78", "e0d3bd")
+SHEETS = hex_colours(
     "e9e7e3",
     "f3f2f0",
     "b5202a",
@@ -34,7 +34,7 @@ SHEETS = _hex(
     "5c4a6e",
     "1f7a72",
 )
-THINGS = _hex(
+THINGS = hex_colours(
     "c0392b",
     "2e86c1",
     "f4d03f",
@@ -51,30 +51,15 @@ THINGS = _hex(
 )
 
 
-def _pick(rng: np.random.Generator, colours: np.ndarray, spread: float = 6.0) -> np.ndarray:
-    return np.clip(colours[int(rng.integers(len(colours)))] + rng.normal(0, spread, 3), 5, 254).astype(np.float32)
-
-
-def _shift(rng: np.random.Generator) -> tuple[float, float]:
-    x, y = rng.uniform(0, NOISE_PX, 2)
-    return float(x), float(y)
-
-
 def _ramp(size: int, angle: float) -> np.ndarray:
     """A plane from -1 to 1 across the picture, float32 (size, size)."""
     t = np.linspace(-1, 1, size, dtype=np.float32)
     return 0.7 * (np.float32(np.cos(angle)) * t[None] + np.float32(np.sin(angle)) * t[:, None])
 
 
-def _painted(tone: np.ndarray, rgb: np.ndarray) -> np.ndarray:
-    """tone float32 (h, w) times rgb (3,) as uint8 (h, w, 3)."""
-    tone = np.maximum(tone, 0)
-    return cv2.convertScaleAbs(cv2.merge([tone * channel for channel in rgb.astype(np.float32)]))
-
-
 def studio(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
     """A sweep of paper or a wall: a gradient, a vignette, at times the line where wall meets floor."""
-    rgb = _pick(rng, STUDIO, 3)
+    rgb = pick(rng, STUDIO, 3)
     tone = 1 - rng.uniform(0.02, 0.12) * _ramp(size, rng.uniform(0, 2 * np.pi))
     t = np.linspace(-1, 1, size, dtype=np.float32)
     tone *= 1 - rng.uniform(0.0, 0.14) * (t[None] ** 2 + t[:, None] ** 2) / 2
@@ -82,13 +67,13 @@ def studio(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
         line = rng.uniform(0.55, 0.85) * size
         tone[int(line) :] *= rng.uniform(0.86, 0.97)
         tone = cv2.GaussianBlur(tone, (0, 0), rng.uniform(0.8, size / 24))
-    tone += 0.006 * sample(noise_tile(NOISE_PX, 60, 1.0, 70), size, size, 0, 1.0, _shift(rng))
-    return _painted(tone, rgb)
+    tone += 0.006 * sample(noise_tile(NOISE_PX, 60, 1.0, 70), size, size, 0, 1.0, shift(rng))
+    return painted(tone, rgb)
 
 
 def wood(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
     """Planks: each its own tone and place in the grain, dark joints."""
-    rgb = _pick(rng, WOOD, 5)
+    rgb = pick(rng, WOOD, 5)
     angle = float(rng.choice([0.0, np.pi / 2])) + rng.normal(0, 0.25)
     t = np.arange(size, dtype=np.float32) - size / 2
     u = np.float32(np.cos(angle)) * t[None] + np.float32(np.sin(angle)) * t[:, None] + size
@@ -112,7 +97,7 @@ def wood(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
     gap = max(0.9, size / 300)
     joint = (v % wide < gap) | (along % length < gap)
     tone[joint] *= rng.uniform(0.45, 0.75)
-    return _painted(tone, rgb)
+    return painted(tone, rgb)
 
 
 @lru_cache(maxsize=1)
@@ -129,33 +114,27 @@ def cloth(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
         return _carpet(rng, size)
     if kind < 0.30:
         return _tiles(rng, size)
-    rgb = _pick(rng, SHEETS, 6)
-    zoom = 384 / size
-    drape = drape_tile(str(rng.choice(["soft", "crease", "crumple"])))
-    scale = rng.uniform(0.5, 1.1) * zoom
-    height = sample(drape, size, size, rng.uniform(0, np.pi), scale, _shift(rng)) * (12 / scale)
-    gx, gy = cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=1 / 8), cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=1 / 8)
-    depth = rng.uniform(0.03, 0.16)
-    tone = np.clip(1 + depth * (gx * light.direction[0] + gy * light.direction[1]), 0.55, 1.3)
-    tone *= 1 + 0.03 * sample(noise_tile(NOISE_PX, 3.0, 4.0, 73), size, size, 0, zoom, _shift(rng))
-    picture = _painted(tone, rgb)
+    rgb = pick(rng, SHEETS, 6)
+    tone, gx, gy = folds(rng, size, light, (0.03, 0.16))
+    tone *= 1 + 0.03 * sample(noise_tile(NOISE_PX, 3.0, 4.0, 73), size, size, 0, 384 / size, shift(rng))
+    picture = painted(tone, rgb)
     if rng.random() < 0.25:
-        other = _pick(rng, SHEETS, 6) if rng.random() < 0.4 else np.clip(rgb * rng.uniform(0.8, 1.15), 0, 250)
+        other = pick(rng, SHEETS, 6) if rng.random() < 0.4 else np.clip(rgb * rng.uniform(0.8, 1.15), 0, 250)
         period = rng.uniform(0.04, 0.16) * size
         t = np.arange(size, dtype=np.float32)
         lean = rng.normal(0, 0.4)
         across = np.abs(t[None] + lean * t[:, None] + 3 * gx) % period < 0.5 * period
         if rng.random() < 0.4:
             across ^= np.abs(t[:, None] - lean * t[None] + 3 * gy) % period < 0.5 * period
-        picture[across] = _painted(tone, other)[across]
+        picture[across] = painted(tone, other)[across]
     return picture
 
 
 def _carpet(rng: np.random.Generator, size: int) -> np.ndarray:
     zoom = 384 / size
-    pile = sample(noise_tile(NOISE_PX, 7, 1.0, 74), size, size, 0, zoom * rng.uniform(0.7, 1.3), _shift(rng))
-    patches = sample(noise_tile(NOISE_PX, 110, 1.0, 75), size, size, 0, zoom, _shift(rng))
-    return _painted(1 + rng.uniform(0.06, 0.16) * pile + 0.05 * patches, _pick(rng, np.concatenate([SHEETS, WOOD]), 6))
+    pile = sample(noise_tile(NOISE_PX, 7, 1.0, 74), size, size, 0, zoom * rng.uniform(0.7, 1.3), shift(rng))
+    patches = sample(noise_tile(NOISE_PX, 110, 1.0, 75), size, size, 0, zoom, shift(rng))
+    return painted(1 + rng.uniform(0.06, 0.16) * pile + 0.05 * patches, pick(rng, np.concatenate([SHEETS, WOOD]), 6))
 
 
 def _tiles(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -165,13 +144,13 @@ def _tiles(rng: np.random.Generator, size: int) -> np.ndarray:
     u = np.float32(np.cos(angle)) * t[None] + np.float32(np.sin(angle)) * t[:, None] + 4 * size
     v = np.float32(np.cos(angle)) * t[:, None] - np.float32(np.sin(angle)) * t[None] + 4 * size
     pitch = rng.uniform(0.2, 0.5) * size
-    tone = 1 + 0.02 * sample(noise_tile(NOISE_PX, 70, 1.0, 76), size, size, 0, 384 / size, _shift(rng))
+    tone = 1 + 0.02 * sample(noise_tile(NOISE_PX, 70, 1.0, 76), size, size, 0, 384 / size, shift(rng))
     tone = (
         tone
         + (rng.normal(0, 0.02, 64).astype(np.float32))[((u / pitch).astype(int) * 7 + (v / pitch).astype(int)) % 64]
     )
     tone[(u % pitch < size / 130) | (v % pitch < size / 130)] *= rng.uniform(0.6, 0.85)
-    return cv2.GaussianBlur(_painted(tone, _pick(rng, np.concatenate([STUDIO, WOOD]), 6)), (3, 3), 0.6)
+    return cv2.GaussianBlur(painted(tone, pick(rng, np.concatenate([STUDIO, WOOD]), 6)), (3, 3), 0.6)
 
 
 def _book(rng: np.random.Generator, layer: np.ndarray, mask: np.ndarray, at: float, reach: float, colour, dark) -> None:
@@ -221,7 +200,7 @@ def _thing(rng: np.random.Generator, picture: np.ndarray) -> None:
     size = len(picture)
     along, side = rng.random(), int(rng.integers(4))
     cx, cy = ((along, 0.04), (0.96, along), (along, 0.96), (0.04, along))[side]
-    colour = tuple(float(c) for c in _pick(rng, THINGS, 12))
+    colour = tuple(float(c) for c in pick(rng, THINGS, 12))
     reach = rng.uniform(0.06, 0.17) * size
     half = int(1.6 * reach) + 4
     layer, mask = np.zeros((2 * half, 2 * half, 3), np.uint8), np.zeros((2 * half, 2 * half), np.uint8)
@@ -246,7 +225,14 @@ def cluttered(rng: np.random.Generator, size: int, light: Light) -> np.ndarray:
 
 
 _PLAIN: tuple[Callable[[np.random.Generator, int, Light], np.ndarray], ...] = (studio, wood, cloth)
-_BY_NAME = {"studio": studio, "wood": wood, "cloth": cloth, "cluttered": cluttered}
+_BY_NAME = {
+    "studio": studio,
+    "wood": wood,
+    "cloth": cloth,
+    "cluttered": cluttered,
+    "bright": bright,
+    "ornament": ornament,
+}
 
 
 def ground(rng: np.random.Generator, kind: str, size_px: int, light: Light) -> np.ndarray:

@@ -11,6 +11,8 @@ from pycocotools.coco import COCO
 from segattr.datasets.coco import read_coco
 from segattr.datasets.errors import InputError
 from segattr.datasets.synth import scene
+from segattr.datasets.synth.grounds import ground
+from segattr.datasets.synth.paint import Light
 from segattr.datasets.synth.product import make_pose, make_product, place
 from segattr.datasets.synth.scene import Spot, attributes_of, compose, drop_hidden
 from segattr.datasets.synthetic import CATEGORIES, PATTERNS, SCHEMA, SynthConfig, fabric, generate, render
@@ -110,10 +112,25 @@ def test_every_value_is_drawn(many):
     assert seen["color"] == set(COLOURS)
 
 
+def test_bright_grounds_are_saturated_and_ornaments_are_not_plain():
+    light, hues = Light((0.6, -0.8), 0.5), []
+    for seed in range(12):
+        bright = ground(np.random.default_rng(seed), "bright", 96, light)
+        hue, saturation, _ = (cv2.cvtColor(bright, cv2.COLOR_RGB2HSV)[..., k] for k in range(3))
+        assert np.median(saturation) > 120
+        hues.append(int(np.median(hue)))
+        # Some colour edge or other every few pixels, in any part of it.
+        ornament = ground(np.random.default_rng(seed), "ornament", 96, light).astype(int)
+        steps = np.abs(np.diff(ornament, axis=1)).max(2)
+        assert np.quantile(steps, 0.9) > 12
+    assert np.std(hues) > 25
+
+
 @pytest.mark.parametrize("category", CATEGORIES)
 def test_every_category_is_drawn_in_every_ground_and_size(category):
-    for ground, size in (("studio", 32), ("wood", 77), ("cloth", 96), ("cluttered", 130)):
-        rgb, products = compose(np.random.default_rng([1, size]), size, (1, 1), ground, category=category)
+    grounds = {"studio": 32, "wood": 77, "cloth": 96, "cluttered": 130, "bright": 64, "ornament": 96}
+    for kind, size in grounds.items():
+        rgb, products = compose(np.random.default_rng([1, size]), size, (1, 1), kind, category=category)
         assert rgb.shape == (size, size, 3)
         assert [product.category for product in products] == [category]
 
