@@ -25,6 +25,7 @@ __all__ = [
     "CocoFile",
     "Image",
     "annotation_rle",
+    "from_document",
     "read_coco",
     "resolve_image",
     "to_json",
@@ -138,10 +139,11 @@ def read_coco(path: str | Path, *, renumber: bool = False) -> CocoFile:
         if defects:
             more = f" and {len(defects) - 1} more; 'segattr data validate' lists them" if len(defects) > 1 else ""
             warnings.warn(f"{defects[0]}{more}", stacklevel=2)
-        return _build(document, renumber)
+        return from_document(document, renumber=renumber)
 
 
-def _build(document: Document, renumber: bool) -> CocoFile:
+def from_document(document: Document, *, renumber: bool = False) -> CocoFile:
+    """The typed file of a document without fatal defects, which is used up."""
     data = document.data
     if renumber:
         for i, row in enumerate(document.annotations):

@@ -1,4 +1,4 @@
-"""`segattr data`: validate, stats, split, merge, synth: work on COCO files."""
+"""`segattr data`: validate, stats, split, merge, convert, synth: work on COCO files."""
 
 import dataclasses
 import sys
@@ -256,6 +256,7 @@ VERBS: dict[str, tuple[type, Callable[[Any], int], str]] = {
 def usage() -> str:
     lines = ["usage: segattr data VERB ... (segattr data VERB --help tells its flags)", ""]
     lines += [f"  {verb:<9} {text}" for verb, (_, _, text) in VERBS.items()]
+    lines.append("  convert   read other datasets' files, write for other tools")
     return "\n".join([*lines, "  synth     draw a catalog with exact masks and attributes"])
 
 
@@ -277,9 +278,13 @@ def main(argv: Sequence[str]) -> int:
     with _plain_warnings():
         if verb == "synth":
             return _synth(rest)
-        if verb not in VERBS:
-            raise InputError(f"no verb {verb!r} in segattr data; expected one of {', '.join(VERBS)}, synth.")
-        config, program, _ = VERBS[verb]
+        if verb == "convert":
+            from .convert import ConvertConfig as config
+            from .convert import convert as program
+        elif verb in VERBS:
+            config, program, _ = VERBS[verb]
+        else:
+            raise InputError(f"no verb {verb!r} in segattr data; expected one of {', '.join(VERBS)}, convert, synth.")
         asked = tyro.cli(config, args=rest, prog=f"segattr data {verb}")
         try:
             return program(asked)

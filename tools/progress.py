@@ -10,14 +10,20 @@ from rich.text import Text
 
 
 class _Rate(ProgressColumn):
+    def __init__(self, unit: str):
+        super().__init__()
+        self._unit = unit
+
     def render(self, task) -> Text:
-        return Text(f"{task.speed:.1f} images/s" if task.speed else "- images/s")
+        return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else f"- {self._unit}/s")
 
 
 class Progress:
-    """Counts photos on stderr. Use as a context manager; call `advance` as photos are done, from any one thread."""
+    """Counts photos, or what ``unit`` says, on stderr. Use as a context manager; call `advance` as they are done, from
+    any one thread."""
 
-    def __init__(self, total: int, *, what: str = "extract", every_s: float = 5.0, stream=None):
+    def __init__(self, total: int, *, what: str = "extract", unit: str = "photos", every_s: float = 5.0, stream=None):
+        self._unit, self._rate_unit = unit, "images" if unit == "photos" else unit
         self._total, self._what, self._every_s = total, what, every_s
         self._stream = sys.stderr if stream is None else stream
         self._done = self._failed = 0
@@ -26,7 +32,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         self._start = self._said = time.monotonic()
         if self._total and self._stream.isatty():
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate())
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(self._rate_unit))
             self._bar = RichProgress(
                 *columns,
                 TimeRemainingColumn(compact=True, elapsed_when_finished=True),
@@ -53,8 +59,8 @@ class Progress:
         rate = self._done / max(self._said - self._start, 1e-6)
         left_s = (self._total - self._done) / rate if rate else 0.0
         failed = f", {self._failed} failed" if self._failed else ""
-        line = f"{self._what}: {self._done}/{self._total} photos, {rate:.1f} images/s, {_clock(left_s)} left{failed}"
-        print(line, file=self._stream, flush=True)
+        counted = f"{self._done}/{self._total} {self._unit}, {rate:.1f} {self._rate_unit}/s"
+        print(f"{self._what}: {counted}, {_clock(left_s)} left{failed}", file=self._stream, flush=True)
 
     def __exit__(self, *exc_info: object) -> None:
         if self._bar is not None:
