@@ -61,11 +61,18 @@ def stages(encoder: nn.Module) -> list[list[nn.Module]]:
     info = getattr(network, "feature_info", None)
     ends = {str(name).replace(".", "_") for name in info.module_name()} if hasattr(info, "module_name") else set()
     groups: list[list[nn.Module]] = [[]]
-    for name, child in network.named_children():
-        groups[-1].append(child)
-        has_parameters = any(True for _ in child.parameters())
-        if (name.replace(".", "_") in ends) if ends else has_parameters:
-            groups.append([])
+
+    def walk(module: nn.Module, prefix: str) -> None:
+        for name, child in module.named_children():
+            path = prefix + name.replace(".", "_")
+            if any(end.startswith(path + "_") for end in ends - {path}):
+                walk(child, path + "_")  # the feature maps leave from within
+            else:
+                groups[-1].append(child)
+                if path in ends if ends else any(True for _ in child.parameters()):
+                    groups.append([])
+
+    walk(network, "")
     return [group for group in groups if group]
 
 

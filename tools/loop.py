@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -61,18 +61,20 @@ def fit(
     out: Path,
     evaluate: Callable[[nn.Module], dict[str, float]],
     best_key: str,
+    collate: Callable[[list], dict] | None = None,
 ) -> nn.Module:
     """Train ``task`` on ``data`` and return it with the best averaged weights by ``evaluate(task)[best_key]``.
 
     ``task(batch)`` returns a dict with a scalar ``loss``; ``task.encoder`` is the module that freezing and
-    ``encoder_lr_factor`` mean. Writes ``last.pt`` (everything needed to resume exactly), ``best.pt`` (weights),
-    ``log.csv`` and TensorBoard events to ``out``. Started by torchrun, every process calls it (DDP); rank 0 writes.
+    ``encoder_lr_factor`` mean. ``collate`` makes a batch of samples that torch's own cannot stack. Writes ``last.pt``
+    (everything needed to resume exactly), ``best.pt`` (weights), ``log.csv`` and TensorBoard events to ``out``.
+    Started by torchrun, every process calls it (DDP); rank 0 writes.
     Raises InputError on bad options and on a loss that is not finite, naming the step; files of earlier epochs stay.
     """
     rank, world, device = start(config)
     task.to(device, memory_format=torch.channels_last)
     freeze_stages(task.encoder, config.freeze_stages)
-    loader, steps = make_loader(data, config, rank, world)
+    loader, steps = make_loader(data, config, rank, world, collate)
     optimizer = torch.optim.AdamW(parameter_groups(task, config), weight_decay=config.weight_decay)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lr_schedule(config, steps))
     ema = AveragedModel(task, multi_avg_fn=ema_average(config.ema_decay), use_buffers=True)
@@ -90,10 +92,10 @@ def fit(
             parallel.train()
             hold_batchnorm(task, only_frozen=not hold_all)
             for step, batch in enumerate(loader):
-                batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
+                batch = to_device(batch, device)
                 with torch.autocast(device.type, dtype) if dtype else nullcontext():
                     losses = parallel(batch)
-                check_finite(losses["loss"], epoch, step, out)
+                check_finite(losses["loss"], epoch, step, out, batch)
                 optimizer.zero_grad(set_to_none=True)
                 scaler.scale(losses["loss"]).backward()
                 scaler.unscale_(optimizer)
@@ -150,7 +152,9 @@ class _EpochSampler(RandomSampler):
         self.generator.manual_seed(self.seed * 100_003 + epoch)
 
 
-def make_loader(data: Dataset, config: LoopConfig, rank: int, world: int) -> tuple[DataLoader, int]:
+def make_loader(
+    data: Dataset, config: LoopConfig, rank: int, world: int, collate: Callable | None = None
+) -> tuple[DataLoader, int]:
     if world > 1:
         sampler = DistributedSampler(data, world, rank, seed=config.seed, drop_last=False)
     else:
@@ -163,6 +167,7 @@ def make_loader(data: Dataset, config: LoopConfig, rank: int, world: int) -> tup
         drop_last=len(sampler) > config.batch_size,  # a last batch of one sample would upset BatchNorm
         pin_memory=torch.cuda.is_available(),
         worker_init_fn=_seed_worker,
+        collate_fn=collate,
     )
     return loader, len(loader)
 
@@ -241,11 +246,23 @@ def amp_dtype(config: LoopConfig, device: torch.device) -> torch.dtype | None:
     return {"bf16": torch.bfloat16, "fp16": torch.float16, "off": None}[config.amp]
 
 
-def check_finite(loss: torch.Tensor, epoch: int, step: int, out: Path) -> None:
+def to_device(batch: Any, device: torch.device) -> Any:
+    """A batch, or a list or dict of such, on the device."""
+    if isinstance(batch, dict):
+        return {key: to_device(value, device) for key, value in batch.items()}
+    if isinstance(batch, list):
+        return [to_device(value, device) for value in batch]
+    return batch.to(device, non_blocking=True)
+
+
+def check_finite(loss: torch.Tensor, epoch: int, step: int, out: Path, batch: dict) -> None:
+    """InputError for a loss that is not a number; it names the batch's images where the batch knows them."""
     if not torch.isfinite(loss):
+        ids = [int(target["image_id"]) for target in batch.get("targets", []) if "image_id" in target]
+        images = f" (image ids {', '.join(map(str, ids))})" if ids else ""
         raise InputError(
-            f"the loss became {loss.item()} in epoch {epoch + 1}, batch {step + 1}; the last good epoch is kept in "
-            f"{out}: lower --loop.lr or switch --loop.amp off, then go on with --loop.resume"
+            f"the loss became {loss.item()} in epoch {epoch + 1}, batch {step + 1}{images}; the last good epoch is kept "
+            f"in {out}: lower --loop.lr or switch --loop.amp off, then go on with --loop.resume"
         )
 
 

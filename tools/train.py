@@ -1,4 +1,4 @@
-"""``segattr train semantic|attributes``: one verb, one module a task, one loop for all."""
+"""``segattr train semantic|instance|attributes|detectron2``: one verb, one module a task, one loop for all."""
 
 from typing import Annotated
 
@@ -6,18 +6,31 @@ import torch.distributed as dist
 import tyro
 
 from .train_attributes import TrainAttributes, train_attributes
+from .train_detectron2 import TrainDetectron2, train_detectron2
+from .train_instance import TrainInstance, train_instance
 from .train_semantic import TrainSemantic, train_semantic
 
 Command = (
     Annotated[TrainSemantic, tyro.conf.subcommand("semantic", description="train the mask model (U-Net, FCN, ...)")]
+    | Annotated[TrainInstance, tyro.conf.subcommand("instance", description="train the instance model (Mask R-CNN)")]
     | Annotated[TrainAttributes, tyro.conf.subcommand("attributes", description="train the attribute model")]
+    | Annotated[
+        TrainDetectron2,
+        tyro.conf.subcommand("detectron2", description="train a Mask R-CNN with detectron2, if installed"),
+    ]
 )
+_TRAIN = {
+    TrainSemantic: train_semantic,
+    TrainInstance: train_instance,
+    TrainAttributes: train_attributes,
+    TrainDetectron2: train_detectron2,
+}
 
 
 def main(argv: list[str]) -> int:
     config = tyro.cli(Command, args=argv, prog="segattr train")
     try:
-        (train_semantic if isinstance(config, TrainSemantic) else train_attributes)(config)
+        _TRAIN[type(config)](config)
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
