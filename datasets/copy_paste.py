@@ -3,7 +3,6 @@
 After Ghiasi et al., Simple Copy-Paste is a Strong Data Augmentation Method for Instance Segmentation, 2021.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,15 +74,14 @@ class CopyPasteOptions:
 class CopyPaste:
     """Lays cut-outs of a COCO file onto its photos.
 
-    ``load``: (image, images_dir) -> uint8 (h, w, 3) RGB. Label-safe: category and attributes travel with a cut-out, and
-    nothing changes a hue.
+    Label-safe: category and attributes travel with a cut-out, and nothing changes a hue.
     """
 
-    def __init__(self, coco: CocoFile, images_dir: str | Path, load: Callable, options: CopyPasteOptions):
+    def __init__(self, coco: CocoFile, images_dir: str | Path, options: CopyPasteOptions):
         self.options = options
         # More pixels than the largest pasting shows are not worth the memory.
         side = max(32, round(options.max_px * min(1.0, options.scale[1])))
-        self.cutouts = Cutouts(coco, images_dir, load, side, options.cache_mib)
+        self.cutouts = Cutouts(coco, images_dir, side, options.cache_mib)
 
     def __call__(self, sample: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         """``sample``: ``image`` uint8 (h, w, 3), ``masks`` (a list of uint8 (h, w)), ``annotations`` (one a mask).

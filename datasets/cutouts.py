@@ -1,7 +1,6 @@
 """Products cut out of their photos, kept in memory, and scenes that they are laid into."""
 
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from . import masks
 from .coco import Annotation, CocoFile, annotation_rle
 from .errors import InputError
 from .images import quick_resize
+from .photos import load_photo
 
 _RIM_PX = 2  # outlines are that soft: the colours this near to one are partly the old ground's
 _LEAST_SIDE_PX = 8  # a smaller product is no picture of one
@@ -23,13 +23,13 @@ class Cutouts:
     ``cutouts[i]`` belongs to ``cutouts.annotations[i]``. Left out: crowds, boxes without a mask, specks, and products
     that the photo's edge cuts off (their straight edge would lie in the middle of a scene), unless all are. Longer
     sides than ``max_side_px`` are shrunk to it. Decoded pictures are kept up to ``cache_mib``, the least recently used
-    one goes first; a DataLoader's worker has a cache of its own. ``load``: (image, images_dir) -> uint8 (h, w, 3).
-    Colours at the rim are those of the product's inside, so that no seam of the old ground comes along.
+    one goes first; a DataLoader's worker has a cache of its own. Colours at the rim are those of the product's inside, so
+    that no seam of the old ground comes along.
     Raises InputError where nothing can be cut out.
     """
 
-    def __init__(self, coco: CocoFile, images_dir: str | Path, load: Callable, max_side_px: int, cache_mib: float):
-        self.coco, self.images_dir, self.load = coco, Path(images_dir), load
+    def __init__(self, coco: CocoFile, images_dir: str | Path, max_side_px: int, cache_mib: float):
+        self.coco, self.images_dir = coco, Path(images_dir)
         self.max_side_px, self.cache_bytes = max_side_px, int(cache_mib * 2**20)
         whole = [a for a in coco.annotations if self._usable(a)]
         self.annotations = [a for a in whole if not self._cut_off(a)] or whole
@@ -71,7 +71,7 @@ class Cutouts:
     def _cut(self, annotation: Annotation) -> np.ndarray:
         image = self.coco.image_by_id[annotation.image_id]
         mask = masks.decode(annotation_rle(annotation, image))
-        rgb = self.load(image, self.images_dir)
+        rgb = load_photo(image, self.images_dir)
         x, y, w, h = cv2.boundingRect(mask)  # the box of the file may be another one
         if min(w, h) == 0:
             raise InputError(f"annotation {annotation.id} of {image.file_name} has an empty mask, yet area and box")

@@ -11,25 +11,12 @@ import torch
 from torch.utils.data import Dataset
 
 from . import masks
-from .coco import Annotation, CocoFile, Image, annotation_rle, resolve_image
+from .coco import Annotation, CocoFile, Image, annotation_rle
 from .copy_paste import CopyPaste, CopyPasteOptions
 from .errors import InputError
-from .images import load_rgb
+from .photos import load_photo
 
 IGNORE = 255  # label of pixels that count neither in a loss nor in a metric
-
-
-def load_photo(coco_image: Image, images_dir: Path) -> np.ndarray:
-    """uint8 (h, w, 3) RGB of a COCO image; InputError where its size is not what the file says."""
-    path = resolve_image(images_dir, coco_image.file_name)
-    rgb = load_rgb(path)
-    if rgb.shape[:2] != (coco_image.height, coco_image.width):
-        raise InputError(
-            f"{path}: the photo is {rgb.shape[1]}x{rgb.shape[0]} px, its annotation file says "
-            f"{coco_image.width}x{coco_image.height}; the masks belong to another version of the photo: "
-            "annotate it again or restore the photo"
-        )
-    return rgb
 
 
 def _with_mask(coco: CocoFile, image: Image) -> list[Annotation]:
@@ -122,7 +109,7 @@ class InstanceDataset(_PhotoDataset):
         super().__init__(coco, images_dir, transform)
         if negatives:
             self.images = [i for i in coco.images if not coco.annotations_by_image[i.id] or _with_mask(coco, i)]
-        self.copy_paste = CopyPaste(coco, images_dir, load_photo, copy_paste) if copy_paste is not None else None
+        self.copy_paste = CopyPaste(coco, images_dir, copy_paste) if copy_paste is not None else None
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         image = self.images[index]

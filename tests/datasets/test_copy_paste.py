@@ -17,7 +17,8 @@ from segattr.datasets.copy_paste import CopyPaste, CopyPasteOptions
 from segattr.datasets.cutouts import Cutouts, Layers, Shadow, turned
 from segattr.datasets.errors import InputError
 from segattr.datasets.images import quick_resize
-from segattr.datasets.torch_datasets import InstanceDataset, load_photo
+from segattr.datasets.photos import load_photo
+from segattr.datasets.torch_datasets import InstanceDataset
 from segattr.datasets.transforms import instance_transform
 from segattr.tools.loop import seed_everything
 
@@ -66,7 +67,7 @@ def sample_of(coco, folder, image_id):
 
 def pasted(catalog, options, seed, image_id=1):
     coco, folder = catalog
-    return CopyPaste(coco, folder, load_photo, options)(sample_of(coco, folder, image_id), np.random.default_rng(seed))
+    return CopyPaste(coco, folder, options)(sample_of(coco, folder, image_id), np.random.default_rng(seed))
 
 
 def test_a_cut_out_is_seen_as_it_was(catalog):
@@ -118,7 +119,7 @@ def test_what_is_passed_in_stays_and_a_seed_repeats(catalog):
     coco, folder = catalog
     sample = sample_of(coco, folder, 1)
     before = pickle.dumps(sample)
-    paste = CopyPaste(coco, folder, load_photo, CopyPasteOptions(probability=1))
+    paste = CopyPaste(coco, folder, CopyPasteOptions(probability=1))
     results = [paste(sample, np.random.default_rng(seed)) for seed in (4, 4, 5)]
     assert pickle.dumps(sample) == before
     again = pickle.loads(pickle.dumps(paste))(sample, np.random.default_rng(4))
@@ -126,13 +127,13 @@ def test_what_is_passed_in_stays_and_a_seed_repeats(catalog):
         assert np.array_equal(results[0]["image"], other["image"])
         assert np.array_equal(np.stack(results[0]["masks"]), np.stack(other["masks"]))
     assert not np.array_equal(results[0]["image"], results[2]["image"])
-    never = CopyPaste(coco, folder, load_photo, CopyPasteOptions(probability=0))
+    never = CopyPaste(coco, folder, CopyPasteOptions(probability=0))
     assert never(sample, np.random.default_rng(0)) is sample
 
 
 def test_only_whole_products_with_a_mask_are_cut_out(catalog):
     coco, folder = catalog
-    found = Cutouts(coco, folder, load_photo, 64, 1)
+    found = Cutouts(coco, folder, 64, 1)
     assert [a.id for a in found.annotations] == [1, 2, 3, 4]
     for i, name in enumerate(COLOURS):
         picture = found[i]
@@ -141,12 +142,12 @@ def test_only_whole_products_with_a_mask_are_cut_out(catalog):
         assert np.abs(picture[rim][:, :3].astype(int) - COLOURS[name]).max() <= 2
     # Where there are no others, products at the edge are better than none.
     only = CocoFile(coco.images, coco.annotations[4:], coco.categories)
-    assert [a.id for a in Cutouts(only, folder, load_photo, 64, 1).annotations] == [7]
+    assert [a.id for a in Cutouts(only, folder, 64, 1).annotations] == [7]
     with pytest.raises(InputError, match="no product can be cut out"):
-        Cutouts(CocoFile(coco.images, coco.annotations[4:6], coco.categories), folder, load_photo, 64, 1)
+        Cutouts(CocoFile(coco.images, coco.annotations[4:6], coco.categories), folder, 64, 1)
 
 
-def test_the_cache_keeps_to_its_limit(catalog):
+def test_the_cache_keeps_to_its_limit(catalog, monkeypatch):
     coco, folder = catalog
     loads = []
 
@@ -154,18 +155,19 @@ def test_the_cache_keeps_to_its_limit(catalog):
         loads.append(image.id)
         return load_photo(image, images_dir)
 
-    size = Cutouts(coco, folder, load_photo, 64, 1)[3].nbytes
-    found = Cutouts(coco, folder, load, 64, 3.05 * size / 2**20)
+    size = Cutouts(coco, folder, 64, 1)[3].nbytes
+    monkeypatch.setattr("segattr.datasets.cutouts.load_photo", load)
+    found = Cutouts(coco, folder, 64, 3.05 * size / 2**20)
     for i in (0, 1, 2, 0, 3, 0, 1):  # 1 went when 3 came, since 0 was used after it
         found[i]
     assert loads == [1, 2, 3, 4, 2]
-    assert Cutouts(coco, folder, load, 64, 0)[0] is not None
+    assert Cutouts(coco, folder, 64, 0)[0] is not None
 
 
 @pytest.mark.parametrize("name", COLOURS)
 def test_no_hue_changes(catalog, name):
     coco, folder = catalog
-    found = Cutouts(coco, folder, load_photo, 64, 1)
+    found = Cutouts(coco, folder, 64, 1)
     picture = found[list(COLOURS).index(name)]
     for seed in range(10):
         rng = np.random.default_rng(seed)

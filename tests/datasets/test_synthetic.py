@@ -271,7 +271,7 @@ def test_an_earlier_or_unfinished_catalog_is_replaced(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("segattr.datasets.synthetic.write_coco", stop)
+        patched.setattr("segattr.datasets.drawing.write_coco", stop)
         generate(replace(config, images=3), tmp_path, progress=False)
     assert not (tmp_path / "catalog.json").exists()
     path = generate(replace(config, images=1), tmp_path, progress=False)
