@@ -64,17 +64,17 @@ def from_cvat(coco: CocoFile, notes: Notes, schema: Schema) -> CocoFile:
 
 
 def _ours(row: dict[str, Any], schema: Schema, where: str) -> dict[str, Any]:
+    if not len(schema):
+        return row
     found = {}
     for name, value in row.items():
-        if not len(schema):
-            found[name] = value
-            continue
+        if value is None or value == "":
+            continue  # nobody said
         if name not in schema:
             raise InputError(
                 f"{where}: attribute {name!r} is not in the schema; add it there with its kind and values."
             )
-        if value is not None and value != "":
-            found[name] = _parsed(value, schema[name], where)
+        found[name] = _parsed(value, schema[name], where)
     return found
 
 

@@ -18,8 +18,10 @@ from .. import masks
 from ..coco import Annotation, Category, CocoFile, Image
 from ..errors import InputError
 from ..images import IMAGE_SUFFIXES
+from ..paths import file_name_defect
 from ..schema import shown
 from ..segmentations import FARTHEST_PX
+from ..validate import MAX_PIXELS
 from .fashionpedia import from_fashionpedia
 from .notes import Notes, Track, untracked
 from .ontology import IDS
@@ -61,8 +63,13 @@ def _description(path: Path) -> dict[str, Any]:
     if not isinstance(categories, list):
         raise InputError(f"{path}: no list of categories; expected the {kind}.")
     for i, one in enumerate(categories):
-        if not isinstance(one, dict) or type(one.get("id")) is not int or not isinstance(one.get("name"), str):
-            raise InputError(f"{path}: categories[{i}]: found {shown(one)}, expected an object {{id, name}}.")
+        good = isinstance(one, dict) and type(one.get("id")) is int and isinstance(one.get("name"), str)
+        if not good or one["id"] < 0 or not one["name"]:
+            raise InputError(
+                f"{path}: categories[{i}]: found {shown(one)}, expected an object {{id, name}}, id from 0."
+            )
+    if len({one["id"] for one in categories}) < len(categories):
+        raise InputError(f"{path}: categories: an id stands twice; expected each id once.")
     return found
 
 
@@ -93,13 +100,17 @@ def _row(row: dict[str, str | None], where: str) -> _Row:
         column = str(row["AttributesIds"]).strip()
         ids = [_whole(v, where, "AttributesIds") for v in column.split(",") if v.strip()] if column != "nan" else []
     name = said["ImageId"]
-    if not name:
-        raise InputError(f"{where}: no ImageId; expected the name of a photo.")
+    if why := file_name_defect(name):
+        raise InputError(f"{where}: ImageId {shown(name)} {why}; expected the name of a photo.")
+    height = _whole(said["Height"], where, "Height", 1, FARTHEST_PX)
+    width = _whole(said["Width"], where, "Width", 1, FARTHEST_PX)
+    if height * width > MAX_PIXELS:
+        raise InputError(f"{where}: found {width} x {height} px; expected at most 2**31 px in all.")
     return _Row(
         where=where,
         file_name=name if Path(name).suffix.lower() in IMAGE_SUFFIXES else name + ".jpg",
-        height=_whole(said["Height"], where, "Height", 1, FARTHEST_PX),
-        width=_whole(said["Width"], where, "Width", 1, FARTHEST_PX),
+        height=height,
+        width=width,
         category=_whole(category, where, "ClassId"),
         attribute_ids=ids,
         pixels=said["EncodedPixels"],
@@ -179,8 +190,9 @@ def decode_pixels(text: str, height: int, width: int) -> tuple[masks.Rle, bool]:
     order = np.argsort(starts, kind="stable")
     total = height * width
     starts = np.minimum(starts[order], total)
-    ends = np.minimum(starts + np.minimum(lengths[order], total), total)
-    clipped = bool((starts + np.minimum(lengths[order], total) > total).any())
+    ends = starts + np.minimum(lengths[order], total + 1)  # a start and a length of 2**62 would not add up
+    clipped = bool((ends > total).any())
+    ends = np.minimum(ends, total)
     reach = np.maximum.accumulate(ends) if len(ends) else ends
     # A new run of ones begins where all before have ended: touching ones are one run.
     first = np.flatnonzero(starts > np.r_[-1, reach[:-1]]) if len(starts) else starts

@@ -75,14 +75,14 @@ def mend(
         images = _Images(str(document.path), notes, images_dir)
         data["images"] = images.mended(data.get("images"), shift.images)
         category_offset = _offset(data.get("categories"), shift.categories, "categories", notes)
+        categories = set()
         for row in _objects(data.get("categories")):
             if type(row.get("id")) is int:
                 row["id"] += category_offset
-        kept = list(range(len(document.annotations))) if isinstance(document.annotations, list) else []
+                categories.add(row["id"])
+        kept: list[int] = []
         if isinstance(document.annotations, list):
-            mender = _Annotations(notes, images, {row.get("id") for row in _objects(data.get("categories"))})
-            mender.offsets = (images.offset, category_offset)
-            mender.check_boxes = check_boxes
+            mender = _Annotations(notes, images, categories, category_offset, check_boxes)
             kept = mender.mend(document, shift.annotations, wheres, track)
         names = {"images": [f"images[{i}]" for i in images.kept]}
         names["annotations"] = [wheres[i] if wheres else f"annotations[{i}]" for i in kept]
@@ -165,10 +165,10 @@ class _Images:
 class _Annotations:
     """The list of annotations."""
 
-    def __init__(self, notes: Notes, images: _Images, categories: set[Any]):
+    def __init__(self, notes: Notes, images: _Images, categories: set[int], category_offset: int, check_boxes: bool):
         self.notes, self.sizes, self.categories = notes, images.sizes, categories
-        self.offsets = (0, 0)  # of image ids, of category ids
-        self.check_boxes = False
+        self.offsets = (images.offset, category_offset)
+        self.check_boxes = check_boxes
 
     def mend(self, document: Document, shift: int | None, wheres: Sequence[str] | None, track: Track) -> list[int]:
         """Mends the rows in place; returns which were kept."""
@@ -271,10 +271,12 @@ class _Annotations:
     def _boxed(self, row: dict[str, Any], where: str, size: tuple[int, int], mask: Any) -> bool:
         box = _numbers(row.get("bbox"))
         if mask is not None:
-            sound = box is not None and _fits(box, size) and not (self.check_boxes and _disagrees(mask, size, box))
-            if row.get("bbox") is not None and not sound:
+            elsewhere = self.check_boxes and box is not None and _disagrees(mask, size, box)
+            if row.get("bbox") is not None and (elsewhere or box is None or not _fits(box, size)):
                 self.notes.add("boxes that are not around their masks, measured anew", where)
                 row["bbox"] = None
+                if elsewhere:
+                    row["area"] = None  # of something else, as the box is
             return True
         row["segmentation"] = None
         inside = _clipped(box, size) if box is not None else None
