@@ -1,4 +1,4 @@
-"""`segattr data`: validate, stats, split, merge, convert, synth: work on COCO files."""
+"""`segattr data`: validate, stats, split, merge, convert, synth, compose: work on COCO files."""
 
 import dataclasses
 import sys
@@ -17,6 +17,7 @@ from rich.table import Table
 from ..datasets.coco import CocoFile, read_coco, write_coco
 from ..datasets.editing import AttributeStats, Stats, merge, rebase, split, stats
 from ..datasets.errors import InputError
+from ..datasets.relabel import read_meanings, relabel
 from ..datasets.validate import find_defects
 
 Paths = tyro.conf.Positional[tuple[Path, ...]]
@@ -74,6 +75,24 @@ class MergeConfig:
 
     files: Paths
     """COCO files."""
+    out: Path
+    """The file to write."""
+
+
+@dataclass(frozen=True)
+class RelabelConfig:
+    """Put a file into another catalog's words: its categories and its attribute schema, by a map that you write.
+
+    The map is a JSON object: {"jeans": {"category": "pants", "attributes": {"material": "denim"}}, "coat": "outwear",
+    "belt": null}. Categories that are not in it keep their name where the other catalog has it, else they are left out.
+    """
+
+    file: tyro.conf.Positional[Path]
+    """A COCO file."""
+    map: Path
+    """The JSON object."""
+    like: Path
+    """A COCO file of the catalog whose categories and schema are wanted."""
     out: Path
     """The file to write."""
 
@@ -146,6 +165,20 @@ def merge_files(config: MergeConfig) -> int:
     print(f"{config.out}: {_count(len(merged.images), 'image')}, {_count(len(merged.annotations), 'annotation')}")
     if notes[0]:
         print(notes[0])
+    return 0
+
+
+def relabel_file(config: RelabelConfig) -> int:
+    _refuse_overwriting([config.file, config.like, config.map], [config.out])
+    changed, became, dropped = relabel(read_coco(config.file), read_meanings(config.map), read_coco(config.like))
+    moved, note = _moved(changed, config.file.parent, config.out.parent)
+    write_coco(config.out, moved)
+    print(f"{config.out}: {_count(len(moved.images), 'image')}, {_count(sum(became.values()), 'annotation')}")
+    if dropped:
+        said = ", ".join(f"{name} {count:,}" for name, count in dropped.most_common())
+        print(f"left out, no category of the other catalog: {said}")
+    if note:
+        print(note)
     return 0
 
 
@@ -244,12 +277,32 @@ def _synth(argv: Sequence[str]) -> int:
     return 0
 
 
+def _compose(argv: Sequence[str]) -> int:
+    from ..datasets.compose import ComposeConfig, compose
+
+    @dataclass(frozen=True)
+    class Compose:
+        """Compose scenes of several products: cut-outs of a COCO file on grounds, with exact masks, written as COCO."""
+
+        cutouts: tyro.conf.Positional[Path]
+        """COCO file with the masks to cut out by."""
+        out: Path
+        """Folder of catalog.json and images/; made where it is missing."""
+        config: Annotated[ComposeConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=ComposeConfig)
+
+    asked = tyro.cli(Compose, args=argv, prog="segattr data compose")
+    made = compose(asked.cutouts, asked.config, asked.out)
+    print(f"{made}: {_count(asked.config.images, 'image')}")
+    return 0
+
+
 # verb -> (config, program, one line of help)
 VERBS: dict[str, tuple[type, Callable[[Any], int], str]] = {
     "validate": (ValidateConfig, validate, "list everything that is wrong with COCO files"),
     "stats": (StatsConfig, show_stats, "count images, categories, attribute values, mask sizes"),
     "split": (SplitConfig, split_file, "cut a file into train, val, test; groups stay whole"),
     "merge": (MergeConfig, merge_files, "make one file of several, ids from 1"),
+    "relabel": (RelabelConfig, relabel_file, "put a file into another catalog's categories and schema"),
 }
 
 
@@ -257,7 +310,8 @@ def usage() -> str:
     lines = ["usage: segattr data VERB ... (segattr data VERB --help tells its flags)", ""]
     lines += [f"  {verb:<9} {text}" for verb, (_, _, text) in VERBS.items()]
     lines.append("  convert   read other datasets' files, write for other tools")
-    return "\n".join([*lines, "  synth     draw a catalog with exact masks and attributes"])
+    lines.append("  synth     draw a catalog with exact masks and attributes")
+    return "\n".join([*lines, "  compose   scenes of several products, from cut-outs of a file"])
 
 
 @contextmanager
@@ -276,15 +330,17 @@ def main(argv: Sequence[str]) -> int:
         return 0
     verb, rest = argv[0], list(argv[1:])
     with _plain_warnings():
-        if verb == "synth":
-            return _synth(rest)
+        if verb in ("synth", "compose"):
+            return (_synth if verb == "synth" else _compose)(rest)
         if verb == "convert":
             from .convert import ConvertConfig as config
             from .convert import convert as program
         elif verb in VERBS:
             config, program, _ = VERBS[verb]
         else:
-            raise InputError(f"no verb {verb!r} in segattr data; expected one of {', '.join(VERBS)}, convert, synth.")
+            raise InputError(
+                f"no verb {verb!r} in segattr data; expected one of {', '.join(VERBS)}, convert, synth, compose."
+            )
         asked = tyro.cli(config, args=rest, prog=f"segattr data {verb}")
         try:
             return program(asked)
