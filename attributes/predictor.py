@@ -10,7 +10,7 @@ import torch
 
 from ..datasets.errors import InputError
 from ..datasets.schema import Schema
-from ..seg.instances import InstanceOptions
+from ..seg.components import InstanceOptions
 from ..seg.segments import Segment
 from ..seg.semantic import SemanticConfig, SemanticNet, SemanticSegmenter
 from ..weights.bundle import Bundle, read_bundle

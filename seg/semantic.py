@@ -13,9 +13,9 @@ from torchvision.models import segmentation as torchvision_segmentation
 
 from ..datasets.errors import InputError
 from ..datasets.torch_datasets import IGNORE
-from ..datasets.transforms import content_size
+from .components import InstanceOptions, instances_from_label_probabilities, instances_from_probability
 from .encoders import load_encoder
-from .instances import InstanceOptions, instances_from_label_probabilities, instances_from_probability
+from .letterbox import letterbox_batches
 from .segments import Segment
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as every pretrained encoder expects
@@ -155,27 +155,10 @@ class SemanticSegmenter:
     def probabilities(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Per photo float32 (c, h', w') at the network's resolution, without the padding: c = 1 (the product), or
         background and classes. (h', w') has the photo's aspect up to rounding."""
-        small = [shrink(image, self.model.config.size_px) for image in images]
-        # Photos of one padded shape go together: no pixel is wasted on a larger neighbour's shape, and what is found in
-        # a photo does not depend on which others came along.
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, s in enumerate(small):
-            groups.setdefault(tuple(-(-side // 32) * 32 for side in s.shape[:2]), []).append(i)
-        found: list[np.ndarray] = [np.empty(0)] * len(small)
-        for (height, width), members in groups.items():
-            batch = np.empty((len(members), height, width, 3), np.uint8)
-            for row, i in zip(batch, members, strict=True):
-                bottom, right = height - small[i].shape[0], width - small[i].shape[1]
-                cv2.copyMakeBorder(small[i], 0, bottom, 0, right, cv2.BORDER_REPLICATE, dst=row)
+        found: list[np.ndarray] = [np.empty(0)] * len(images)
+        for members, batch, sizes in letterbox_batches(images, self.model.config.size_px, cv2.BORDER_REPLICATE):
             logits = self.model(torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)).float()
             probability = (logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)).cpu().numpy()
-            for p, i in zip(probability, members, strict=True):
-                found[i] = p[:, : small[i].shape[0], : small[i].shape[1]]
+            for p, i, (height, width) in zip(probability, members, sizes, strict=True):
+                found[i] = p[:, :height, :width]
         return found
-
-
-def shrink(image: np.ndarray, size_px: int) -> np.ndarray:
-    """Resize (h, w, 3) so that the longest side is ``size_px``; smaller photos are enlarged to what training saw."""
-    height, width = content_size(image.shape[:2], size_px)
-    how = cv2.INTER_AREA if size_px < max(image.shape[:2]) else cv2.INTER_LINEAR
-    return cv2.resize(image, (width, height), interpolation=how)

@@ -15,7 +15,7 @@ from ..datasets.coco import CocoFile, read_coco
 from ..datasets.errors import InputError
 from ..datasets.torch_datasets import IGNORE, SemanticDataset, load_photo
 from ..datasets.transforms import train_transform
-from ..seg.instances import InstanceOptions
+from ..seg.components import InstanceOptions
 from ..seg.metrics import MeanIoU, binary_iou
 from ..seg.semantic import SemanticConfig, SemanticNet, SemanticSegmenter, SemanticTask
 from ..weights.bundle import read_bundle

@@ -9,7 +9,8 @@ from torch import nn
 
 from segattr.datasets.errors import InputError
 from segattr.seg.encoders import freeze_stages, hold_batchnorm, load_encoder, stages
-from segattr.seg.semantic import SemanticConfig, SemanticNet, SemanticSegmenter, SemanticTask, shrink, soft_dice_loss
+from segattr.seg.letterbox import shrink
+from segattr.seg.semantic import SemanticConfig, SemanticNet, SemanticSegmenter, SemanticTask, soft_dice_loss
 
 SMALL = SemanticConfig(encoder="tu-mobilenetv3_small_050", decoder_channels=(32, 24, 16, 16, 8), size_px=96)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from segattr.datasets import masks
 from segattr.datasets.errors import InputError
-from segattr.seg.instances import InstanceOptions, instances_from_label_probabilities, instances_from_probability
+from segattr.seg.components import InstanceOptions, instances_from_label_probabilities, instances_from_probability
 
 # No clean-up at all: every component as it is.
 RAW = InstanceOptions(min_area_share=0, min_relative_share=0, min_part_share=0, fill_hole_share=0, merge="none")
