@@ -31,8 +31,8 @@ _WIDE = 0.5  # of the motifs' largest period: folding about 0 and 0.5 makes them
 def bright(rng: np.random.Generator, size: int, light: Light, rgb: np.ndarray | None = None) -> np.ndarray:
     """One colour from edge to edge, saturated unless ``rgb`` names it: a sheet, a towel, a plain carpet."""
     if rgb is None:
-        hue, value = rng.random(), rng.uniform(0.4, 1.0)
-        rgb = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.6, 1.0), value), np.float32) * 255
+        hue, value = rng.random(), rng.uniform(0.4, 0.92)
+        rgb = np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.6, 0.95), value), np.float32) * 255
     rgb = np.clip(rgb * (1 + rng.normal(0, 0.05)) + rng.normal(0, 4, 3), 5, 254).astype(np.float32)
     zoom = 384 / size
     tone, _, _ = folds(rng, size, light, (0.0, 0.16))

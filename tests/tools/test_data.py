@@ -190,3 +190,14 @@ def test_synth_draws_a_catalog_without_a_defect(tmp_path, capsys):
     assert data("synth", out, "--images", "2", "--size-px", "96", "--seed", "3") == 0
     assert data("validate", out / "catalog.json", "--images", out) == 0
     assert len(read_coco(out / "catalog.json").images) == 2
+
+
+def test_compose_makes_scenes_without_a_defect(tmp_path, capsys):
+    assert data("synth", tmp_path / "one", "--images", "4", "--size-px", "96", "--products", "1", "1") == 0
+    scenes = tmp_path / "scenes"
+    command = ("compose", tmp_path / "one" / "catalog.json", "--out", scenes, "--images", "3", "--size-px", "128")
+    assert data(*command, "--seed", "5", "--products", "2", "3", "--grounds", "synthetic") == 0
+    assert "3 images" in capsys.readouterr().out
+    assert data("validate", scenes / "catalog.json", "--images", scenes) == 0
+    annotations = json.loads((scenes / "catalog.json").read_bytes())["annotations"]
+    assert len(annotations) >= 4 and all(a["attributes"] for a in annotations)
