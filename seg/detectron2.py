@@ -20,6 +20,7 @@ from torch import nn
 from ..datasets.errors import InputError
 from ..weights.bundle import Bundle
 from .detectron2_data import available, records, register, require, unregister
+from .instance import Detections
 from .segments import Segment
 
 __all__ = [
@@ -225,16 +226,20 @@ class Detectron2Segmenter:
             load_weights(model, config.weights, strict=True)
         return cls(model, cfg, config.classes, device)
 
-    @torch.inference_mode()
     def predict(self, images: Sequence[np.ndarray]) -> list[list[Segment]]:
         """``images``: uint8 (h, w, 3) RGB of any sizes. Returns the segments of each photo, largest score first:
         masks as crops of the full resolution, ``score`` of the detection, ``label`` where there are several classes."""
-        found: list[list[Segment]] = [[] for _ in images]
+        return [[s for s in found.segments if s is not None] for found in self.detect(images)]
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
+        """Boxes and masks of each photo, those detections too whose mask is empty."""
+        found: list[Detections | None] = [None] * len(images)
         for members in self._batches(images):
             inputs = [self._input(images[i]) for i in members]
             raw = self.model.inference(inputs, do_postprocess=False)
             for i, instances in zip(members, raw, strict=True):
-                found[i] = self._segments(instances, images[i].shape[:2])
+                found[i] = self._detections(instances, images[i].shape[:2])
         return found
 
     def _batches(self, images: Sequence[np.ndarray]) -> list[list[int]]:
@@ -250,29 +255,31 @@ class Detectron2Segmenter:
         small = self.resize.get_transform(image).apply_image(np.ascontiguousarray(ordered))
         return {"image": torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))}
 
-    def _segments(self, instances, size: tuple[int, int]) -> list[Segment]:
+    def _detections(self, instances, size: tuple[int, int]) -> Detections:
         """detectron2's `detector_postprocess`, but for masks as crops: a stack of full bitmaps takes the memory of so
         many photos."""
-        from detectron2.layers import paste_masks_in_image
-
         (height, width), (input_height, input_width) = size, instances.image_size
         boxes = instances.pred_boxes.clone()
         boxes.scale(width / input_width, height / input_height)
         boxes.clip(size)
-        keep = boxes.nonempty()
-        rows = zip(boxes.tensor[keep], instances.pred_masks[keep], instances.scores[keep].tolist(),
-                   instances.pred_classes[keep].tolist(), strict=True)  # fmt: skip
-        found = []
-        for box, small, score, label in rows:
-            # A pasted mask is below its threshold half a pixel outside of its box: the crop loses nothing.
-            x0, y0 = (int(v) for v in box[:2].floor().tolist())
-            x1, y1 = (int(v) for v in box[2:].ceil().tolist())
-            shifted = box - box.new_tensor([x0, y0, x0, y0])
-            pasted = paste_masks_in_image(small, shifted[None], (y1 - y0, x1 - x0), MASK_THR)[0].cpu().numpy()
-            segment = _tight(pasted, x0, y0, size, score, self.classes[label] if len(self.classes) > 1 else None)
-            if segment is not None:
-                found.append(segment)
-        return sorted(found, key=lambda segment: -segment.score)
+        kept = instances[boxes.nonempty()]
+        xyxy, scores, labels = boxes.tensor[boxes.nonempty()], kept.scores.tolist(), kept.pred_classes.tolist()
+        names = [self.classes[label] if len(self.classes) > 1 else None for label in labels]
+        rows = zip(xyxy, kept.pred_masks, scores, names, strict=True)
+        segments = [_pasted(box, mask, size, score, name) for box, mask, score, name in rows]
+        columns = (column.cpu().numpy() for column in (xyxy, kept.scores, kept.pred_classes))
+        return Detections(*columns, segments)
+
+
+def _pasted(box: torch.Tensor, mask: torch.Tensor, size: tuple[int, int], score: float, label) -> Segment | None:
+    from detectron2.layers import paste_masks_in_image
+
+    # A pasted mask is below its threshold half a pixel outside of its box: the crop loses nothing.
+    x0, y0 = (int(v) for v in box[:2].floor().tolist())
+    x1, y1 = (int(v) for v in box[2:].ceil().tolist())
+    shifted = box - box.new_tensor([x0, y0, x0, y0])
+    pasted = paste_masks_in_image(mask, shifted[None], (y1 - y0, x1 - x0), MASK_THR)[0].cpu().numpy()
+    return _tight(pasted, x0, y0, size, score, label)
 
 
 def _tight(mask: np.ndarray, x: int, y: int, size: tuple[int, int], score: float, label: str | None) -> Segment | None:

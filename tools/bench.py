@@ -1,4 +1,6 @@
-"""``segattr bench extract``: images per second of every stage, and of batched crops against the usual loop."""
+"""``segattr bench extract``: images per second of every stage, and of batched crops against the usual loop.
+
+``segattr bench instance`` is in bench_instance."""
 
 import contextlib
 import io
@@ -51,11 +53,14 @@ class BenchExtract:
 
 
 def main(argv: list[str]) -> int:
-    # tyro makes a subcommand only of a union: the verb's word is taken off by hand while there is one.
-    if not argv or argv[0] in ("-h", "--help") or argv[0] != "extract":
-        print("usage: segattr bench extract [--help]")
-        return 0 if argv and argv[0] in ("-h", "--help") else 2
-    return bench_extract(tyro.cli(BenchExtract, args=argv[1:], prog="segattr bench extract"))
+    if argv and argv[0] == "instance":
+        from .bench_instance import BenchInstance, bench_instance
+
+        return bench_instance(tyro.cli(BenchInstance, args=argv[1:], prog="segattr bench instance"))
+    if argv and argv[0] == "extract":
+        return bench_extract(tyro.cli(BenchExtract, args=argv[1:], prog="segattr bench extract"))
+    print("usage: segattr bench extract|instance [--help]")
+    return 0 if argv and argv[0] in ("-h", "--help") else 2
 
 
 def bench_extract(config: BenchExtract) -> int:

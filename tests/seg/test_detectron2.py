@@ -5,6 +5,7 @@ import pickle
 import re
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -29,6 +30,8 @@ from segattr.seg.detectron2 import (
     register,
     unregister,
 )
+from segattr.seg.detectron2_weights import same_network, same_weights
+from segattr.seg.instance import InstanceConfig, InstanceNet
 from segattr.tools.cli import main
 from segattr.weights.bundle import read_bundle, write_bundle
 
@@ -217,6 +220,67 @@ def test_what_is_found_does_not_depend_on_the_other_photos_of_a_batch(segmenter)
     alone = [segmenter.predict([photo])[0] for photo in photos()]
     assert [[s.rle() for s in found] for found in together] == [[s.rle() for s in found] for found in alone]
     assert segmenter.predict([]) == []
+
+
+@needs_detectron2
+def test_detections_are_the_segments_boxes(segmenter):
+    for found, segments in zip(segmenter.detect(photos()), segmenter.predict(photos()), strict=True):
+        assert len(found.xyxy) == len(found.scores) == len(found.labels) == len(found.segments)
+        assert (np.diff(found.scores) <= 0).all() and set(found.labels) <= {0, 1}
+        assert [s.rle() for s in found.segments if s is not None] == [s.rle() for s in segments]
+        for box, segment in zip(found.xyxy, found.segments, strict=True):
+            if segment is not None:
+                inner = np.array(segment.xyxy)
+                assert (inner[:2] >= np.floor(box[:2])).all() and (inner[2:] <= np.ceil(box[2:])).all()
+
+
+# ---- our own Mask R-CNN against detectron2's: the same weights find the same
+
+
+@needs_detectron2
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"anchor_px": (16, 32, 64, 96), "rpn_convs": 2, "classes": ("a", "b", "c"), "roi_aligned": False},
+        {"backbone": "resnet50", "box_convs": ()},
+    ],
+)
+def test_our_mask_rcnn_finds_what_detectron2s_does_with_the_same_weights(changed):
+    same = {"backbone": "resnet18", "norm": "frozen", "size_px": 128, "fpn_channels": 32, "box_convs": (32, 32)}
+    same |= {"anchor_px": (16, 32, 64, 96, 128), "anchor_ratios": (1.0,), "box_fc": 64, "mask_convs": (32,)}
+    same |= {"score_thr": 0.01, "detections_per_photo": 30, "proposals": 50} | changed
+    config = InstanceConfig(**same)
+    torch.manual_seed(0)
+    net = InstanceNet(config).eval()
+    for name, module in net.encoder.named_modules():  # or the residual sums grow without end
+        if "layer" in name and name.endswith(("bn2", "bn3")):
+            module.weight.data.fill_(0.3)
+    for name, parameter in net.named_parameters():  # or all anchors score about the same
+        if "rpn.head" in name or "predictor" in name:
+            parameter.data.mul_(8)
+    cfg = build_cfg(same_network(config))
+    theirs = build_model(cfg).eval()
+    theirs.load_state_dict(same_weights(net.state_dict()))
+    rng, found = np.random.default_rng(0), 0
+    for _ in range(2):
+        image = cv2.resize(rng.integers(0, 255, (8, 8, 3), np.uint8), (128, 128), interpolation=cv2.INTER_CUBIC)
+        tensor = torch.from_numpy(image).permute(2, 0, 1)
+        with torch.inference_mode():
+            (ours,) = net(tensor[None])
+            (other,) = theirs.inference([{"image": tensor}], do_postprocess=False)
+        torch.testing.assert_close(ours["boxes"], other.pred_boxes.tensor, rtol=0, atol=1e-2)
+        torch.testing.assert_close(ours["scores"], other.scores, rtol=0, atol=1e-5)
+        assert torch.equal(ours["labels"] - 1, other.pred_classes)
+        torch.testing.assert_close(ours["masks"], other.pred_masks[:, 0], rtol=0, atol=1e-4)
+        found += len(ours["boxes"])
+    assert found >= 4
+
+
+def test_networks_that_detectron2_has_no_words_for_are_refused():
+    for config in (InstanceConfig(), InstanceConfig(backbone="resnet18", mask_convs=(32, 64))):
+        with pytest.raises(InputError, match="expected a ResNet and one width"):
+            same_network(config)
 
 
 # ---- bad configs and weights

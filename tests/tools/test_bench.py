@@ -1,5 +1,6 @@
 """bench prints every stage; its figures are not judged here."""
 
+import importlib.util
 import re
 
 import pytest
@@ -20,3 +21,32 @@ def test_bench_without_a_subject_and_with_a_bad_count(capsys):
     assert main(["bench"]) == 2
     assert main(["bench", "extract", "--count", "0"]) == 2
     assert "--count 0" in capsys.readouterr().err
+
+
+TINY = ["--backbone", "resnet18", "--size-px", "96", "--proposals", "10", "--samples", "8", "--detections", "3"]
+TINY += ["--count", "1", "--batch-size", "1", "--repeats", "1", "--device", "cpu"]
+
+
+@pytest.mark.slow
+def test_bench_instance_compares_the_backends_that_are_there(capsys):
+    assert main(["bench", "instance", *TINY, "--no-memory"]) == 0
+    said = capsys.readouterr().out
+    assert "prediction, 1 photos" in said and "training step, 1 photos" in said
+    both = importlib.util.find_spec("detectron2") is not None
+    assert len(re.findall(r"\d+\.\d\dx", said)) == (4 if both else 2)
+    assert ("detectron2 is not installed here" in said) is not both
+    done = re.findall(r"(\d+) and (\d+) (?:masks found|tensors trained)", said)
+    assert len(done) == (2 if both else 0) and all(ours == theirs for ours, theirs in done)
+
+
+@pytest.mark.slow
+def test_bench_instance_measures_memory_in_a_process_of_its_own(capsys):
+    assert main(["bench", "instance", *TINY]) == 0
+    said = capsys.readouterr().out
+    peaks = [int(row[1]) for row in re.findall(r"│ (ours|detectron2).*?(\d+) +│\n", said)]
+    assert len(peaks) in (2, 4) and all(20 < peak < 3000 for peak in peaks)
+
+
+def test_bench_instance_refuses_bad_numbers(capsys):
+    assert main(["bench", "instance", "--proposals", "0"]) == 2
+    assert "--proposals 0" in capsys.readouterr().err
