@@ -234,5 +234,10 @@ def _told_in_a_sentence(trainer: Any, out: Path) -> Iterator[None]:
             f"the loss is not a number in step {trainer.iter + 1} (photos {photos}); the last checkpoint is kept in {out}: "
             "lower --loop.lr, then go on with --loop.resume"
         ) from error
+    except OSError as error:  # its loader does not say which photo
+        raise InputError(
+            f"a photo or a checkpoint cannot be read or written ({error}); `segattr data validate FILE --images DIR` names "
+            f"broken photos; the last checkpoint is kept in {out}: go on with --loop.resume"
+        ) from error
     finally:
         log.setLevel(level)

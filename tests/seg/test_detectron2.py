@@ -3,6 +3,8 @@
 import importlib.util
 import pickle
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import cv2
@@ -434,6 +436,18 @@ def test_a_loss_that_is_no_number_names_the_photos(catalog, tmp_path, capsys):
 
 
 @needs_detectron2
+@pytest.mark.slow
+def test_a_photo_cut_short_ends_training_in_a_sentence(catalog, tmp_path, capsys):
+    shutil.copytree(catalog.parent / "images", tmp_path / "images")
+    shutil.copy(catalog, tmp_path / "catalog.json")
+    for photo in (tmp_path / "images").iterdir():
+        photo.write_bytes(photo.read_bytes()[:-500])
+    assert train(tmp_path / "catalog.json", tmp_path / "out") == 2
+    said = capsys.readouterr()
+    assert "data validate" in said.err and "Traceback" not in said.err + said.out
+
+
+@needs_detectron2
 def test_training_refuses_files_that_cannot_train(catalog, tmp_path, capsys):
     coco = read_coco(catalog)
     for annotation in coco.annotations:
@@ -462,3 +476,22 @@ def test_a_bundle_of_another_detectron2_is_refused_in_one_sentence(segmenter, tm
         bundle = write_bundle(tmp_path / "bad", {"detectron2": part | changed}, states, {})
         with pytest.raises(InputError, match="bundle again"):
             load_detectron2(bundle)
+
+
+@needs_detectron2
+@pytest.mark.slow
+def test_the_commands_of_the_docs_run_as_printed(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "detectron2.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line.startswith("segattr ")]
+    assert len(lines) == 4
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        words = shlex.split(line)[1:]
+        if words[:2] == ["data", "synth"]:
+            words += ["--size-px", "96"]
+        if words[0] == "train":
+            words += ["--loop.epochs", "1", "--loop.workers", "0", "--loop.device", "cpu", "--model.size-px", "96"]
+            words += ["--loop.batch-size", "16", "--model.overrides", *TINY]
+        assert main(words) == 0
+    assert read_coco(tmp_path / "out-detectron2" / "predictions.json").images
