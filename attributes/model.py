@@ -21,8 +21,9 @@ class Model:
 
     @property
     def card(self) -> dict:
-        """What the model was trained on, by which command, with which figures."""
-        return self.predictor.bundle.card
+        """What the model was trained on, by which command, with which figures: one entry a part."""
+        chosen = self.predictor.chosen
+        return self.predictor.bundle.card | {chosen.part: chosen.bundle.card.get(chosen.part, {})}
 
     def __call__(self, photos: Any) -> Items | list[Items]:
         """``photos``: a path, a uint8 array (h, w, 3) RGB or (h, w) grey, a PIL image, or a list of them. One gives
@@ -60,9 +61,11 @@ def as_rgb(photo: Any) -> np.ndarray:
     return array
 
 
-def load(model: str | Path = "default", device: str = "auto") -> Model:
+def load(model: str | Path = "default", device: str = "auto", segmenter: str | Path | None = None) -> Model:
     """Open a bundle: ``"default"`` ships with the package; else the folder that `segattr train` wrote.
 
-    ``device``: auto (CUDA where there is one), cpu or cuda. Raises InputError for a bundle that is missing or altered.
+    ``device``: auto (CUDA where there is one), cpu or cuda. ``segmenter``: where the masks come from: "semantic",
+    "instance" (Mask R-CNN, for photos of several products) or the folder of another bundle; by default the bundle's
+    semantic part if it has one, else its instance part. Raises InputError for a bundle that is missing or altered.
     """
-    return Model(load_predictor(model, device))
+    return Model(load_predictor(model, device, segmenter))

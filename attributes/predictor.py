@@ -1,7 +1,6 @@
 """The predictor joins the segmenter and the attribute heads. It knows no engine: a batch of photos in, records out."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -10,9 +9,8 @@ import torch
 
 from ..datasets.errors import InputError
 from ..datasets.schema import Schema
-from ..seg.components import InstanceOptions
+from ..seg.loading import choose_segmenter, joint_fingerprint, load_segmenter
 from ..seg.segments import Segment
-from ..seg.semantic import SemanticConfig, SemanticNet, SemanticSegmenter
 from ..weights.bundle import Bundle, read_bundle
 from .colour import palette
 from .crops import cut_crops
@@ -29,13 +27,15 @@ class Predictor:
     """Photos to `Items`, with one bundle on one device.
 
     ``predictor(images)``: uint8 (h, w, 3) RGB arrays of any sizes -> one `Items` a photo, products by falling score.
+    ``segmenter``: where the masks come from, see `choose_segmenter`. ``fingerprint``: equal ones predict equally.
     """
 
-    def __init__(self, bundle: Bundle, device: str | torch.device = "cpu"):
+    def __init__(self, bundle: Bundle, device: str | torch.device = "cpu", segmenter: str | Path | None = None):
         self.device = torch.device(device)
         self.bundle = bundle
-        self.info, self.fingerprint = bundle.info, bundle.fingerprint
-        self.segmenter = load_segmenter(bundle, self.device)
+        self.chosen = choose_segmenter(bundle, segmenter)
+        self.info, self.fingerprint = bundle.info, joint_fingerprint(bundle, self.chosen)
+        self.segmenter = load_segmenter(self.chosen, self.device)
         self.network, self.decoder = load_attributes(bundle, self.device)
         self.schema, self.categories = self.network.schema, self.network.categories
 
@@ -77,48 +77,30 @@ class Predictor:
         return decoded, embeddings
 
 
-def load_predictor(model: str | Path = "default", device: str = "auto") -> Predictor:
-    """Open a bundle by name or folder. ``device``: auto (CUDA where there is one), cpu or cuda. InputError as
-    `read_bundle`, and for a device that is not there."""
+def load_predictor(
+    model: str | Path = "default", device: str = "auto", segmenter: str | Path | None = None
+) -> Predictor:
+    """Open a bundle by name or folder. ``device``: auto (CUDA where there is one), cpu or cuda. ``segmenter``: see
+    `choose_segmenter`. InputError as `read_bundle`, and for a device or a segmenter that is not there."""
     if device not in ("auto", "cpu") and not device.startswith("cuda"):
         raise InputError(f"--device {device}: expected auto, cpu or cuda")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device {device}: torch sees no CUDA device here; use --device cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Predictor(read_bundle(model), device)
-
-
-def load_segmenter(bundle: Bundle, device: str | torch.device = "cpu") -> SemanticSegmenter:
-    """The bundle's semantic part alone."""
-    part = bundle.part("semantic")
-    with _described(bundle, "semantic"):
-        config, options = SemanticConfig(**_tuples(part["model"])), InstanceOptions(**part["instances"])
-    return SemanticSegmenter(bundle.load_into("semantic", SemanticNet(config)), options, device)
+    return Predictor(read_bundle(model), device, segmenter)
 
 
 def load_attributes(bundle: Bundle, device: str | torch.device = "cpu") -> tuple[AttributeNetwork, Decoder]:
     """The bundle's attribute part alone: the network, ready to read crops, and what turns its logits to values."""
     part = bundle.part("attributes")
-    with _described(bundle, "attributes"):
+    with bundle.described("attributes"):
         schema = Schema.from_json(part["schema"], f"{bundle.folder}/bundle.json: parts.attributes.schema")
         categories: list[str] = part["categories"]
         config = AttributeConfig(**_tuples(part["model"]))
         decoder = Decoder(schema, categories, part["temperatures"], part["scales"])
     network = bundle.load_into("attributes", AttributeNetwork(config, schema, categories))
     return network.eval().to(device, memory_format=torch.channels_last), decoder
-
-
-@contextmanager
-def _described(bundle: Bundle, part: str) -> Iterator[None]:
-    """bundle.json has no checksum of its own: what it lacks or has too much is said in a sentence."""
-    try:
-        yield
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{bundle.folder}/bundle.json: parts.{part}: not what this segattr expects ({error}); copy the bundle again, "
-            "or upgrade segattr if a newer one wrote it"
-        ) from error
 
 
 def _tuples(fields: dict) -> dict:

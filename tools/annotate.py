@@ -42,6 +42,9 @@ class AnnotateConfig:
     """Folder that file names in --out start from; by default the folder of --out."""
     model: str = "default"
     """A bundle: "default" or its folder."""
+    segmenter: str | None = None
+    """Where the masks come from: "semantic", "instance" (Mask R-CNN, for photos of several products) or the folder of
+    another bundle. By default the model's semantic part if it has one, else its instance part."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
     batch_size: int = 16
@@ -197,7 +200,7 @@ def run(config: AnnotateConfig) -> int:
     from ..attributes.predictor import load_predictor
 
     skipped = len(found.errors)
-    drafts = annotate(config, found, load_predictor(config.model, config.device))
+    drafts = annotate(config, found, load_predictor(config.model, config.device, config.segmenter))
     for file, error in drafts.errors[skipped:]:
         print(f"segattr: skipped {file}: {error.message}", file=sys.stderr)
     dropped = ", ".join(f"{name} ({count})" for name, count in drafts.dropped.items() if count)

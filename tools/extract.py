@@ -38,6 +38,9 @@ class ExtractConfig:
     """Folder of the results; made where it is missing."""
     model: str = "default"
     """A bundle: "default" or its folder."""
+    segmenter: str | None = None
+    """Where the masks come from: "semantic", "instance" (Mask R-CNN, for photos of several products) or the folder of
+    another bundle. By default the model's semantic part if it has one, else its instance part."""
     format: tuple[Literal["json", "parquet", "html"], ...] = ("json", "parquet", "html")
     """Which files to write."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -67,6 +70,8 @@ def extract(config: ExtractConfig, predictor: Predictor) -> Summary:
     _check(config)
     found = scan(config.paths)
     model = Path(config.model).name
+    if config.segmenter is not None:
+        model += f" (masks: {Path(config.segmenter).name})"
     identity = {"segattr": __version__, "model": predictor.fingerprint}
     with Journal(journal_folder(config.out), identity, restart=config.restart) as journal:
         process(found.photos, predictor, journal, batch_size=config.batch_size)
@@ -124,7 +129,7 @@ def run(config: ExtractConfig) -> int:
     from ..attributes.predictor import load_predictor
 
     start_s = time.monotonic()
-    summary = extract(config, load_predictor(config.model, config.device))
+    summary = extract(config, load_predictor(config.model, config.device, config.segmenter))
     print(
         f"{summary.photos} photos, {summary.products} products, {summary.errors} errors "
         f"in {time.monotonic() - start_s:.1f} s"

@@ -14,7 +14,8 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +66,18 @@ class Bundle:
         self.part(name)
         state = load_file(self.folder / f"{name}.safetensors")
         return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+    @contextmanager
+    def described(self, name: str) -> Iterator[None]:
+        """Around reading the description of a part. bundle.json has no checksum of its own: what it lacks or has too
+        much is said in a sentence, an InputError."""
+        try:
+            yield
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.folder}/bundle.json: parts.{name}: not what this segattr expects ({error}); copy the bundle "
+                "again, or upgrade segattr if a newer one wrote it"
+            ) from error
 
     def load_into(self, name: str, model: torch.nn.Module) -> torch.nn.Module:
         """Fill ``model`` with the part's weights; InputError where names or shapes do not fit the architecture."""

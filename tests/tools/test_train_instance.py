@@ -1,0 +1,238 @@
+"""Mask R-CNN end to end on a small synthetic catalog: training, bundles, extract and evaluate with its masks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import segattr
+from segattr.attributes.network import AttributeConfig, AttributeNetwork
+from segattr.datasets.coco import read_coco
+from segattr.datasets.errors import InputError
+from segattr.tools import loop
+from segattr.tools.cli import main
+from segattr.tools.train_instance import with_classes
+from segattr.weights.bundle import read_bundle, write_bundle
+
+TINY = [
+    *("--model.backbone", "tu-mobilenetv3_small_050", "--model.size-px", "96", "--model.fpn-channels", "16"),
+    *("--model.anchor-px", "16", "32", "64", "96", "--model.train-proposals", "50", "--model.proposals", "20"),
+    *("--model.box-samples", "16", "--model.box-convs", "16", "--model.box-fc", "32", "--model.mask-convs", "16"),
+    *("--loop.workers", "0", "--loop.device", "cpu", "--loop.batch-size", "4", "--loop.warmup-epochs", "0.5"),
+]
+SMALL = AttributeConfig(encoder="mobilenetv3_small_050", crop_px=48, stages=(3, 4))
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("catalog")
+    assert main(["data", "synth", str(folder / "c"), "--images", "12", "--size-px", "128", "--seed", "3"]) == 0
+    return folder / "c" / "catalog.json"
+
+
+@pytest.fixture(scope="module")
+def heads(catalog) -> Path:
+    """A bundle with an attribute part that knows nothing."""
+    coco = read_coco(catalog)
+    categories = [category.name for category in coco.categories]
+    network = AttributeNetwork(SMALL, coco.schema, categories)
+    part = {"kind": "attributes", "model": vars(SMALL), "categories": categories, "schema": coco.schema.to_json()}
+    part |= {"temperatures": {}, "scales": {}}
+    folder = catalog.parent.parent / "heads"
+    return write_bundle(folder, {"attributes": part}, {"attributes": network.state_dict()}, {}).folder
+
+
+def train(data: Path, out: Path, *more: str) -> int:
+    return main(["train", "instance", "--data", str(data), "--val", str(data), "--out", str(out), *TINY, *more])
+
+
+@pytest.fixture(scope="module")
+def bundle(catalog, heads) -> Path:
+    out = catalog.parent.parent / "run"
+    # A threshold that two epochs on twelve photos reach: what is found does not matter here, that it is found does.
+    more = ("--join", str(heads), "--loop.epochs", "2", "--half", "--model.score-thr", "0.02", "--loop.amp", "bf16")
+    assert train(catalog, out, *more) == 0
+    return out / "bundle"
+
+
+@pytest.mark.slow
+def test_the_bundle_holds_both_parts_and_says_where_it_comes_from(bundle, catalog):
+    info = read_bundle(bundle)
+    assert set(info.parts) == {"instance", "attributes"}
+    assert info.part("instance")["kind"] == "instance" and info.part("instance")["model"]["size_px"] == 96
+    card = info.card["instance"]
+    assert card["data"][0]["images"] == 12 and card["command"].startswith("segattr")
+    assert 0 <= card["figures"]["val/segm/AP"] <= 1 and 0 <= card["figures"]["val/iou"] <= 1
+    assert "segm/AP" in (bundle.parent / "log.csv").read_text()
+
+
+@pytest.mark.slow
+def test_extract_evaluate_and_the_report_work_with_it_unchanged(bundle, catalog, tmp_path, capsys):
+    out, photos = tmp_path / "out", str(catalog.parent / "images")
+    command = ["extract", photos, "--out", str(out), "--model", str(bundle), "--device", "cpu"]
+    assert main(command) == 0
+    predictions = read_coco(out / "predictions.json")
+    assert len(predictions.images) == 12 and predictions.annotations
+    assert predictions.schema == read_coco(catalog).schema
+    assert all(0.02 <= a.score <= 1 and a.area > 0 and a.attributes for a in predictions.annotations)
+    assert (out / "report.html").stat().st_size > 0
+    assert main(["evaluate", str(catalog), str(out / "predictions.json"), "--out", str(tmp_path / "figures")]) == 0
+    figures = json.loads((tmp_path / "figures" / "metrics.json").read_text())
+    assert figures["images/compared"] == 12 and 0 <= figures["segm/AP"] <= 1
+    # The same with the flag: the same journal serves, nothing is computed again.
+    before = (out / "predictions.json").read_bytes()
+    assert main([*command, "--segmenter", "instance"]) == 0
+    after = json.loads((out / "predictions.json").read_bytes())
+    assert after["annotations"] == json.loads(before)["annotations"]
+    capsys.readouterr()
+    assert main([*command, "--segmenter", "semantic"]) == 2
+    assert "no part 'semantic'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_segmenter_of_another_bundle_serves_heads_that_have_none(bundle, heads, catalog, tmp_path, capsys):
+    photos = str(catalog.parent / "images")
+    model = segattr.load(heads, device="cpu", segmenter=bundle)
+    whole = segattr.load(bundle, device="cpu")
+    assert model.card["instance"] == read_bundle(bundle).card["instance"]
+    assert model.predictor.fingerprint != whole.predictor.fingerprint
+    photo = sorted((catalog.parent / "images").iterdir())[0]
+    ours, theirs = model(photo), whole(photo)
+    assert [item.xyxy for item in ours] == [item.xyxy for item in theirs] and len(ours)
+    drafts = ["annotate", photos, "--out", str(catalog.parent / "drafts.json"), "--model", str(heads)]
+    assert main([*drafts, "--segmenter", str(bundle), "--device", "cpu"]) == 0
+    assert read_coco(catalog.parent / "drafts.json").annotations
+    assert main(["extract", photos, "--out", str(tmp_path / "o"), "--model", str(heads)]) == 2
+    assert "no part 'semantic' (found: attributes)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_resumed_training_ends_where_an_unbroken_one_does(catalog, tmp_path, monkeypatch):
+    assert train(catalog, tmp_path / "whole", "--loop.epochs", "2") == 0
+
+    def save(path, content):
+        keep(path, content)
+        if path.name == "last.pt":
+            raise RuntimeError("stopped by hand")
+
+    keep = loop.save
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="stopped by hand"):
+        patch.setattr(loop, "save", save)
+        train(catalog, tmp_path / "halves", "--loop.epochs", "2")
+    assert train(catalog, tmp_path / "halves", "--loop.epochs", "2", "--loop.resume") == 0
+    one, other = (read_bundle(tmp_path / run / "bundle").tensors("instance") for run in ("whole", "halves"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+# ---- bad input
+
+
+def odd_catalog(folder: Path) -> Path:
+    """Photos with no product, products without area, of a pixel, outside, as a crowd, and 500 in one photo."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    size = 96
+    names = ("none", "odd", "crowd", "many", "fine", "boxes")
+    images = [{"id": i, "file_name": f"{n}.png", "width": size, "height": size} for i, n in enumerate(names, 11)]
+    for image in images:
+        Image.fromarray(rng.integers(0, 255, (size, size, 3), np.uint8)).save(folder / image["file_name"])
+
+    def square(image, x, y, side, **more):
+        polygon = [x, y, x + side, y, x + side, y + side, x, y + side]
+        return {"image_id": image, "category_id": 3, "segmentation": [polygon], "iscrowd": 0,
+                "bbox": [x, y, side, side], "area": side * side} | more  # fmt: skip
+
+    crowd = {"size": [size, size], "counts": [0, size * size]}
+    annotations = [
+        square(12, 20, 20, 0),
+        square(12, 30, 30, 1),
+        square(12, 95, 95, 1),
+        square(12, 10, 10, 40),
+        square(13, 0, 0, size, segmentation=crowd, iscrowd=1),
+        *(square(14, int(x), int(y), 7) for x, y in rng.integers(0, 88, (500, 2))),
+        square(15, 20, 20, 50),
+        square(16, 20, 20, 50, segmentation=None),
+    ]
+    categories = [{"id": 3, "name": "shirt"}, {"id": 9, "name": "hat"}]
+    numbered = [{"id": i} | a for i, a in enumerate(annotations, 1)]
+    path = folder / "odd.json"
+    path.write_text(json.dumps({"images": images, "annotations": numbered, "categories": categories}))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [(), ("--model.classes", "hat", "shirt")])
+def test_odd_photos_and_products_train(tmp_path, classes):
+    path = odd_catalog(tmp_path / "odd")
+    assert train(path, tmp_path / "run", "--loop.epochs", "1", "--loop.batch-size", "2", *classes) == 0
+    assert set(read_bundle(tmp_path / "run" / "bundle").parts) == {"instance"}
+
+
+@pytest.mark.slow
+def test_one_photo_trains(tmp_path, catalog):
+    coco = json.loads(catalog.read_text())
+    coco["images"] = coco["images"][:1]
+    coco["annotations"] = [a for a in coco["annotations"] if a["image_id"] == coco["images"][0]["id"]]
+    path = catalog.parent / "one.json"
+    path.write_text(json.dumps(coco))
+    assert train(path, tmp_path / "run", "--loop.epochs", "1") == 0
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_names_the_photos_and_keeps_the_last_epoch(catalog, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "run"
+    assert train(catalog, out, "--loop.epochs", "1") == 0
+    kept = (out / "last.pt").read_bytes()
+    from segattr.seg.instance import InstanceTask
+
+    forward = InstanceTask.forward
+    monkeypatch.setattr(
+        InstanceTask, "forward", lambda self, batch: forward(self, batch) | {"loss": torch.tensor(np.nan)}
+    )
+    capsys.readouterr()
+    assert train(catalog, out, "--loop.epochs", "2") == 2
+    error = capsys.readouterr().err
+    assert "the loss became nan in epoch 1, batch 1 (image ids " in error and "Traceback" not in error
+    named = error.split("image ids ")[1].split(")")[0].split(", ")
+    assert len(named) == 4 and {int(one) for one in named} <= {image.id for image in read_coco(catalog).images}
+    assert (out / "last.pt").read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--model.norm", "frozen"], "--model.norm frozen keeps the statistics"),
+        (["--model.classes", "shirt", "sofa"], "class 'sofa'"),
+        (["--model.backbone", "resnet19"], "no backbone 'resnet19'"),
+        (["--encoder-weights", "nowhere.safetensors"], "no such file"),
+        (["--model.score-thr", "2"], "score-thr"),
+        (["--join", "nowhere"], "no bundle at nowhere"),
+        (["--scale", "2", "1"], "scales 2 to 1"),
+    ],
+)
+def test_mistakes_end_with_a_sentence_and_code_2(catalog, tmp_path, flags, said, capsys):
+    assert train(catalog, tmp_path / "run", *flags) == 2
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_classes_are_the_categories_in_the_order_asked_for(catalog):
+    coco = read_coco(catalog)
+    one = with_classes(coco, ("product",))
+    assert [c.name for c in one.categories] == ["product"] and len(one.annotations) == len(coco.annotations)
+    assert {a.category_id for a in one.annotations} == {1}
+    names = {c.id: c.name for c in coco.categories}
+    used = sorted({names[a.category_id] for a in coco.annotations})[:2]
+    two = with_classes(coco, tuple(reversed(used)))
+    assert [c.name for c in two.categories] == used[::-1]
+    expected = [
+        (a.id, 1 + used[::-1].index(names[a.category_id])) for a in coco.annotations if names[a.category_id] in used
+    ]
+    assert [(a.id, a.category_id) for a in two.annotations] == expected
+    assert {a.category_id for a in coco.annotations} <= set(names)  # the file given is as it was
+    with pytest.raises(InputError, match="class 'sofa'"):
+        with_classes(coco, ("sofa", used[0]))
