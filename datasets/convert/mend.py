@@ -26,6 +26,8 @@ from ..validate import BOX_TOLERANCE_PX, Defect, document_defects, refuse
 from .notes import Notes, Track, untracked
 
 _MENDABLE = re.compile(r"annotations\[\d+\]\.(segmentation|bbox|area)\b")
+_NUMBER_TYPES = {int, float}
+_HUGE = 1e15  # px
 _ROW = re.compile(r"^(images|annotations)\[(\d+)\]")
 
 
@@ -258,7 +260,7 @@ class _Annotations:
             value = [value]
         sound = []
         for polygon in value:
-            if not isinstance(polygon, list) or not all(type(v) in (int, float) and math.isfinite(v) for v in polygon):
+            if not isinstance(polygon, list) or not _all_numbers(polygon):
                 self.notes.add("polygons that are no list of numbers left out", where)
             elif len(polygon) < 6:
                 self.notes.add("polygons of fewer than three points left out", where)
@@ -294,6 +296,14 @@ def _reason(path: str) -> str:
     if path == ".size":
         return "an RLE of another size than the photo"
     return "an RLE that cannot be read" if path == ".counts" else "no polygons in the photo"
+
+
+def _all_numbers(polygon: list[Any]) -> bool:
+    """Whether all are finite numbers. Their sum says so, in one look at each: there are millions."""
+    try:
+        return set(map(type, polygon)) <= _NUMBER_TYPES and abs(sum(polygon)) < _HUGE
+    except OverflowError:  # an integer of JSON may be too long for a float
+        return False
 
 
 def _numbers(box: Any) -> list[float] | None:
