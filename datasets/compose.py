@@ -93,8 +93,9 @@ def compose(cutouts: str | Path, config: ComposeConfig, out_dir: str | Path, pro
     """
     cutouts, out_dir = Path(cutouts), Path(out_dir)
     coco = Composer(cutouts, config).coco  # what is wrong with the input is said before anything is drawn
-    settings = {"seed": config.seed, "products": list(config.products), "grounds": config.grounds}
-    info = {"description": DESCRIPTION, "version": "1", "cut_from": cutouts.name, **settings}
+    told = ("seed", "size_px", "products", "grounds", "grades", "min_visible")
+    info = {"description": DESCRIPTION, "version": "1", "cut_from": cutouts.name}
+    info |= {name: getattr(config, name) for name in told}
     head = replace(coco, images=[], annotations=[], info=info)
     drawn = draw_all(partial(_Painter, cutouts, config, out_dir), config.images, config.workers)
     return write_catalog(out_dir, head, drawn, config.images, progress)
@@ -156,15 +157,17 @@ class Composer:
             self._lay(layers, covered, k, len(donors), light, rng)
         return Scene(_camera(rng, layers.image), layers.masks, layers.tags, where)
 
-    def _ground(self, rng, height: int, width: int, light: Light, donors: list[int]) -> tuple[np.ndarray, str]:
+    def _ground(
+        self, rng: np.random.Generator, height: int, width: int, light: Light, donors: list[int]
+    ) -> tuple[np.ndarray, str]:
         kinds = ("synthetic", "real") if self.config.grounds == "both" else (self.config.grounds,)
         if kinds[int(rng.integers(len(kinds)))] == "real":
             found = self.grounds.draw(rng, height, width)
             if found is not None:
                 return found
         side = max(height, width)
-        if rng.random() < _OWN_COLOUR:
-            picture = self.cutouts[donors[int(rng.integers(len(donors)))]]
+        picture = self.cutouts[donors[int(rng.integers(len(donors)))]]
+        if rng.random() < _OWN_COLOUR and picture[..., 3].any():
             own = np.median(picture[picture[..., 3] > 0][:, :3], axis=0) * rng.uniform(0.85, 1.15)
             square, name = bright(rng, side, light, own.astype(np.float32)), "own colour"
         else:
@@ -172,7 +175,9 @@ class Composer:
             square = ground(rng, name, side, light)
         return np.ascontiguousarray(square[:height, :width]), f"synthetic: {name}"
 
-    def _lay(self, layers: Layers, covered: np.ndarray, k: int, count: int, light: Light, rng) -> None:
+    def _lay(
+        self, layers: Layers, covered: np.ndarray, k: int, count: int, light: Light, rng: np.random.Generator
+    ) -> None:
         """The product where it overlaps little or, in half of the cases, somewhat; smaller where it finds no place."""
         height, width = covered.shape
         picture = self.cutouts[k]
@@ -190,7 +195,13 @@ class Composer:
                 return
 
     def _place(
-        self, layers: Layers, covered: np.ndarray, piece: Piece, bearable: float, beyond: float, rng
+        self,
+        layers: Layers,
+        covered: np.ndarray,
+        piece: Piece,
+        bearable: float,
+        beyond: float,
+        rng: np.random.Generator,
     ) -> tuple[int, int] | None:
         """(x, y) of the first place tried where at most the share ``bearable`` of the piece overlaps, else the best."""
         best, least = None, np.inf

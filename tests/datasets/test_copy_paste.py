@@ -249,6 +249,27 @@ def test_instances_for_training(catalog):
     assert len(InstanceDataset(coco, folder)) == 4
 
 
+def test_one_photo_and_degenerate_masks(catalog):
+    coco, folder = catalog
+    one = CocoFile(coco.images[:1], coco.annotations[:1], coco.categories)
+    random.seed(0)
+    counts = {
+        len(InstanceDataset(one, folder, None, CopyPasteOptions(probability=1))[0][1]["labels"]) for _ in range(9)
+    }
+    assert counts == {1, 2} or counts == {2}  # the photo's own product, and it once more
+    # A mask without a pixel, one of one pixel, beside boxes and areas that say otherwise.
+    empty, speck = np.zeros((HEIGHT, WIDTH), np.uint8), np.zeros((HEIGHT, WIDTH), np.uint8)
+    speck[40, 50] = 1
+    wrong = [annotation(mask, i, 1, 1, {}) for i, mask in enumerate((empty, speck), 8)]
+    for one_of_them in wrong:
+        one_of_them.bbox, one_of_them.area = [10.0, 10.0, 40.0, 40.0], 900.0
+    odd = CocoFile(coco.images[:1], coco.annotations[:1] + wrong, coco.categories)
+    for _ in range(20):
+        _, target = InstanceDataset(odd, folder, instance_transform(48), CopyPasteOptions(probability=1))[0]
+        assert all(mask.any() for mask in target["masks"]) and torch.isfinite(target["boxes"]).all()
+        assert (target["boxes"][:, 2:] > target["boxes"][:, :2]).all()
+
+
 def test_training_repeats_by_seed_and_epoch(catalog):
     coco, folder = catalog
     data = InstanceDataset(coco, folder, instance_transform(48), CopyPasteOptions(probability=1))
