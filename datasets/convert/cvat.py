@@ -16,9 +16,9 @@ import msgspec
 from ..coco import CocoFile
 from ..errors import InputError
 from ..schema import Attribute, Schema, shown
-from .fashionpedia import OURS
 from .mend import load, mend
 from .notes import Notes, Track, untracked
+from .side import OURS, taken
 
 BUILT_IN = ("occluded", "rotation", "track_id", "keyframe", "is_crowd")
 _KEY = "cvat"  # the annotation key under which we keep CVAT's own attributes
@@ -45,8 +45,8 @@ def read(
 def from_cvat(coco: CocoFile, notes: Notes, schema: Schema) -> CocoFile:
     """Attributes and crowds as ours. ``coco``: with CVAT's attributes in ``extra["cvat"]``; it is used up. An empty
     schema is guessed."""
-    rows = [annotation.extra.pop(_KEY, {}) for annotation in coco.annotations]
-    sides = [annotation.extra.pop(OURS, {}).get("attributes") for annotation in coco.annotations]
+    rows = [taken(annotation.extra, _KEY) for annotation in coco.annotations]
+    sides = [taken(taken(annotation.extra), "attributes") for annotation in coco.annotations]
     if not len(schema) and not any(sides):
         schema = _guessed(rows)
     built_in = [name for name in BUILT_IN if name not in schema]

@@ -6,7 +6,6 @@ matched by COCOeval); image ids stay. What the form cannot say stands under keys
 as it was.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from ..coco import Annotation, Category, CocoFile
 from ..schema import Schema
 from .mend import Shift, load, mend
 from .notes import Notes, Track, untracked
-from .ontology import IDS, Place, applied, attributes_of, ids_of, places, schema_of
+from .ontology import IDS, Numbering, Place, applied, places, schema_of
+from .side import OURS, taken
 
-OURS = "segattr"  # marks what only a file written by us carries
 _MISSING = object()
 
 
@@ -38,15 +37,15 @@ def from_fashionpedia(coco: CocoFile, notes: Notes, where: str) -> CocoFile:
     numbered = schema_of(entries, where)
     if len(coco.schema):
         schema = coco.schema
-        place = places(schema) | {e["id"]: (e["supercategory"], e["name"]) for e in entries if e.get(OURS)}
+        place = places(schema) | {e["id"]: (str(e.get("supercategory")), e["name"]) for e in entries if e.get(OURS)}
     else:
         schema = applied(numbered, ((names[a.category_id], ids[id(a)]) for a in coco.annotations))
         place = places(schema)
+    numbering = Numbering(schema, place)
     if kept := [entry for entry in entries if not entry.get(OURS)]:
         coco.extra["attributes"] = kept
-    numbers = {at: id_ for id_, at in place.items()}
     for annotation in coco.annotations:
-        _read_attributes(annotation, ids[id(annotation)], schema, place, numbers, names[annotation.category_id], notes)
+        _read_attributes(annotation, ids[id(annotation)], numbering, names[annotation.category_id], notes)
     return replace(coco, schema=schema)
 
 
@@ -61,28 +60,23 @@ def _ids(annotation: Annotation, notes: Notes) -> list[int] | None:
 
 
 def _read_attributes(
-    annotation: Annotation,
-    ids: list[int] | None,
-    schema: Schema,
-    place: Mapping[int, Place],
-    numbers: Mapping[Place, int],
-    category: str,
-    notes: Notes,
+    annotation: Annotation, ids: list[int] | None, numbering: Numbering, category: str, notes: Notes
 ) -> None:
     where = f"annotation {annotation.id}"
     raw = annotation.extra.pop(IDS, _MISSING)
-    side = annotation.extra.pop(OURS, {}).get("attributes")
-    if unknown := [id_ for id_ in ids or () if id_ not in place]:
+    side = taken(annotation.extra).get("attributes")
+    if unknown := [id_ for id_ in ids or () if id_ not in numbering.place]:
         notes.add("attribute ids that the file does not list (kept as attribute_ids)", f"{where}: {unknown[0]}")
-    found: dict[str, Any] = attributes_of(ids, schema, place, category)
-    if side is not None:
-        if set(ids_of(side, schema, numbers) or ()) == set(ids or ()).intersection(place):
+    found: dict[str, Any] = numbering.attributes(ids, category)
+    if isinstance(side, dict):
+        if set(numbering.ids(side) or ()) == set(ids or ()).intersection(numbering.place):
             found = side
         else:
             notes.add("attributes changed in another tool (its attribute_ids count)", where)
+            schema = numbering.schema
             found |= {name: v for name, v in side.items() if name in schema and schema[name].kind == "number"}
     annotation.attributes = found
-    if raw is _MISSING or raw != (ids_of(found, schema, numbers) or []):
+    if raw is _MISSING or raw != (numbering.ids(found) or []):
         annotation.extra[IDS] = None if raw is _MISSING else raw
 
 
@@ -92,13 +86,12 @@ def to_fashionpedia(coco: CocoFile) -> CocoFile:
     numbered = schema_of(entries, "the file")
     known = {entry["id"] for entry in entries}
     place = {id_: at for id_, at in places(coco.schema).items() if id_ in known}
-    numbers = {at: id_ for id_, at in place.items()}
-    added = _new_entries(coco.schema, numbers, max(known, default=-1) + 1)
-    numbers |= {(entry["supercategory"], entry["name"]): entry["id"] for entry in added}
+    added = _new_entries(coco.schema, set(place.values()), max(known, default=-1) + 1)
     place |= {entry["id"]: (entry["supercategory"], entry["name"]) for entry in added}
+    numbering = Numbering(coco.schema, place)
 
     names = {category.id: category.name for category in coco.categories}
-    ids = [_written_ids(a, coco.schema, place, numbers) for a in coco.annotations]
+    ids = [_written_ids(annotation, numbering) for annotation in coco.annotations]
     rows = ((names[a.category_id], said) for a, said in zip(coco.annotations, ids, strict=True))
     plain = not added and applied(numbered, rows) == coco.schema
     annotations = []
@@ -106,7 +99,7 @@ def to_fashionpedia(coco: CocoFile) -> CocoFile:
         extra = {key: value for key, value in annotation.extra.items() if key != IDS}
         if said is not None:
             extra[IDS] = said
-        if attributes_of(said, coco.schema, place, names[annotation.category_id]) != annotation.attributes:
+        if numbering.attributes(said, names[annotation.category_id]) != annotation.attributes:
             extra[OURS] = {"attributes": annotation.attributes}
         annotations.append(
             msgspec.structs.replace(
@@ -122,23 +115,21 @@ def to_fashionpedia(coco: CocoFile) -> CocoFile:
     )
 
 
-def _new_entries(schema: Schema, numbers: Mapping[Place, int], first: int) -> list[dict[str, Any]]:
+def _new_entries(schema: Schema, numbered: set[Place], first: int) -> list[dict[str, Any]]:
     """Entries for the values that have no number yet."""
-    new = [(a.name, v) for a in schema if a.kind != "number" for v in a.values if (a.name, v) not in numbers]
+    new = [(a.name, v) for a in schema if a.kind != "number" for v in a.values if (a.name, v) not in numbered]
     return [
         {"id": id_, "name": value, "supercategory": name, "level": 0, OURS: True}
         for id_, (name, value) in enumerate(new, first)
     ]
 
 
-def _written_ids(
-    annotation: Annotation, schema: Schema, place: Mapping[int, Place], numbers: Mapping[Place, int]
-) -> list[int] | None:
+def _written_ids(annotation: Annotation, numbering: Numbering) -> list[int] | None:
     """The ids in the order they came in where the attributes are still the same; None where the key was missing."""
-    said = ids_of(annotation.attributes, schema, numbers)
+    said = numbering.ids(annotation.attributes)
     kept = annotation.extra.get(IDS, _MISSING)
-    if isinstance(kept, list):
-        unknown = [id_ for id_ in kept if id_ not in place]
+    if isinstance(kept, list) and all(type(id_) is int for id_ in kept):
+        unknown = [id_ for id_ in kept if id_ not in numbering.place]
         same = set(said or ()) == set(kept) - set(unknown)
         return kept if same else (said or []) + unknown
     return None if kept is None and said is None else said or []

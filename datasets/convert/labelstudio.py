@@ -19,10 +19,11 @@ import numpy as np
 
 from .. import masks
 from ..coco import Annotation, Category, CocoFile, Image
+from ..errors import InputError
 from ..paths import file_name_defect
-from .fashionpedia import OURS
 from .mend import Shift, load, mend
 from .notes import Notes, Track, untracked
+from .side import OURS, taken
 
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-(?=.)")
 _NAME = "labelstudio_file_name"
@@ -70,20 +71,24 @@ def from_labelstudio(coco: CocoFile, notes: Notes) -> CocoFile:
     for annotation in coco.annotations:
         if annotation.extra.get("ignore") == 0:
             del annotation.extra["ignore"]
-        side = annotation.extra.pop(OURS, {})
-        if isinstance(side.get("segmentation"), dict):
-            if _outlines(side["segmentation"])[0] == annotation.segmentation:
-                annotation.segmentation, annotation.bbox, annotation.area = (
-                    side["segmentation"],
-                    side["bbox"],
-                    side["area"],
-                )
+        side = taken(taken(annotation.extra), "segmentation")
+        if side:
+            image = coco.image_by_id[annotation.image_id]
+            if _is_drawn_as(side, annotation.segmentation, image):
+                annotation.segmentation = side
             else:
-                notes.add(
-                    "masks whose outlines were changed in another tool (the outlines count)",
-                    f"annotation {annotation.id}",
-                )
+                where = f"annotation {annotation.id}"
+                notes.add("masks whose outlines were changed in another tool (the outlines count)", where)
     return coco
+
+
+def _is_drawn_as(rle: dict[str, Any], outlines: Any, image: Image) -> bool:
+    if rle.get("size") != [image.height, image.width]:
+        return False
+    try:
+        return _outlines(rle)[0] == (outlines or [])
+    except InputError:
+        return False
 
 
 def to_labelstudio(coco: CocoFile, notes: Notes) -> CocoFile:
@@ -98,7 +103,8 @@ def to_labelstudio(coco: CocoFile, notes: Notes) -> CocoFile:
 
 def _image(image: Image) -> Image:
     extra = dict(image.extra)
-    return Image(image.id - 1, extra.pop(_NAME, image.file_name), image.width, image.height, extra)
+    name = extra.pop(_NAME, None)
+    return Image(image.id - 1, name if isinstance(name, str) else image.file_name, image.width, image.height, extra)
 
 
 def _annotation(annotation: Annotation, notes: Notes) -> Annotation:
@@ -111,11 +117,7 @@ def _annotation(annotation: Annotation, notes: Notes) -> Annotation:
                 f"annotation {annotation.id}",
             )
         changes["segmentation"] = outlines
-        changes["extra"][OURS] = {
-            "segmentation": _as_json(annotation.segmentation),
-            "bbox": annotation.bbox,
-            "area": annotation.area,
-        }
+        changes["extra"][OURS] = {"segmentation": _as_json(annotation.segmentation)}
     return msgspec.structs.replace(
         annotation,
         id=annotation.id - 1,

@@ -6,6 +6,8 @@ one *multi* attribute whose values are the names; its schema entry keeps the num
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -73,35 +75,50 @@ def applied(schema: Schema, rows: Iterable[tuple[str, Sequence[int] | None]]) ->
     return Schema(msgspec.structs.replace(a, categories=tuple(sorted(used[a.name]))) for a in schema)
 
 
-def attributes_of(
-    ids: Sequence[int] | None, schema: Schema, place: Mapping[int, Place], category: str
-) -> dict[str, str | list[str]]:
-    """The attributes that a list of ids says. An annotator who was asked and gave no id of a supercategory said "none
-    of these": an empty list. None (nobody was asked) says nothing. Unknown ids are skipped; of a *single* attribute the
-    first value counts."""
-    if ids is None:
-        return {}
-    numbered = {name for name, _ in place.values()}
-    found: dict[str, list[str]] = {a.name: [] for a in schema if a.name in numbered and a.applies_to(category)}
-    for id_ in ids:
-        if id_ in place:
-            name, value = place[id_]
-            values = found.setdefault(name, [])
-            if value not in values:
-                values.append(value)
-    single = {a.name for a in schema if a.kind == "single"}
-    return {
-        name: values[0] if name in single else values for name, values in found.items() if values or name not in single
-    }
+@dataclass(frozen=True)
+class Numbering:
+    """A schema and the numbers of its values. ``place``: id -> (attribute, value)."""
 
+    schema: Schema
+    place: Mapping[int, Place]
 
-def ids_of(attributes: Mapping[str, Any], schema: Schema, numbers: Mapping[Place, int]) -> list[int] | None:
-    """The ids of an annotation's attributes, in the order of the schema; None where it says nothing at all."""
-    said = [a for a in schema if a.name in attributes and a.kind != "number"]
-    if not said:
-        return None
-    found = []
-    for attribute in said:
-        value = attributes[attribute.name]
-        found += [numbers[attribute.name, one] for one in ([value] if isinstance(value, str) else value)]
-    return found
+    @cached_property
+    def number(self) -> dict[Place, int]:
+        return {at: id_ for id_, at in self.place.items()}
+
+    @cached_property
+    def _numbered(self) -> list[Attribute]:
+        names = {name for name, _ in self.place.values()}
+        return [attribute for attribute in self.schema if attribute.name in names]
+
+    @cached_property
+    def _single(self) -> set[str]:
+        return {attribute.name for attribute in self.schema if attribute.kind == "single"}
+
+    def attributes(self, ids: Sequence[int] | None, category: str) -> dict[str, str | list[str]]:
+        """The attributes that a list of ids says. An annotator who was asked and gave no id of a supercategory said
+        "none of these": an empty list. None (nobody was asked) says nothing. Unknown ids are skipped; of a *single*
+        attribute the first value counts."""
+        if ids is None:
+            return {}
+        found: dict[str, list[str]] = {a.name: [] for a in self._numbered if a.applies_to(category)}
+        for id_ in ids:
+            if id_ in self.place:
+                name, value = self.place[id_]
+                values = found.setdefault(name, [])
+                if value not in values:
+                    values.append(value)
+        single = self._single
+        if not single:
+            return found
+        return {k: v[0] if k in single else v for k, v in found.items() if v or k not in single}
+
+    def ids(self, attributes: Mapping[str, Any]) -> list[int] | None:
+        """The ids of an annotation's attributes, in the order of the schema; None where it says nothing at all."""
+        said = [a.name for a in self.schema if a.name in attributes and a.kind != "number"]
+        found = []
+        for name in said:
+            value = attributes[name]
+            values = value if isinstance(value, list) else [value]
+            found += [self.number[name, v] for v in values if isinstance(v, str) and (name, v) in self.number]
+        return found if said else None

@@ -120,6 +120,44 @@ def test_any_file_comes_back_as_it_was(coco, form, tmp_path):
     assert plain(back(tmp_path / "f.json", form)[0]) == before
 
 
+def spots(value, path=()):
+    """The paths of all that stands in a decoded JSON."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from spots(one, (*path, key))
+
+
+junk = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 99)
+    | st.text("a1[,", max_size=3)
+    | st.lists(st.integers(0, 9), max_size=2)
+)
+junk |= st.dictionaries(st.sampled_from(["id", "size", "counts", "attributes", "segmentation"]), junk, max_size=2)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), form=st.sampled_from(FORMS))
+def test_a_file_that_was_damaged_is_read_well_or_refused(ours, data, form, tmp_path):
+    write(tmp_path / "f.json", ours, form)
+    damaged = msgspec.json.decode((tmp_path / "f.json").read_bytes())
+    for *path, last in data.draw(st.lists(st.sampled_from(list(spots(damaged))[1:]), min_size=1, max_size=2)):
+        at = damaged
+        for step in path:
+            at = at[step] if (isinstance(at, dict) and step in at) or (isinstance(at, list) and len(at) > step) else {}
+        if isinstance(at, dict) or len(at) > last:
+            at[last] = data.draw(junk)
+    (tmp_path / "f.json").write_bytes(msgspec.json.encode(damaged))
+    try:
+        coco, _ = back(tmp_path / "f.json", form)
+    except InputError:
+        return
+    for target in FORMS:
+        write(tmp_path / f"{target}.json", coco, target)
+
+
 def test_formats_can_be_chained(ours, tmp_path):
     before = plain(ours)
     for form in FORMS[1:] + FORMS:
