@@ -7,7 +7,7 @@ import numpy as np
 
 from ..datasets.errors import InputError
 from ..datasets.images import load_rgb
-from .predictor import Predictor, load_predictor
+from .predictor import Heads, Predictor, load_predictor
 from .results import Items
 
 _BATCH = 8  # photos held decoded at once
@@ -61,11 +61,18 @@ def as_rgb(photo: Any) -> np.ndarray:
     return array
 
 
-def load(model: str | Path = "default", device: str = "auto", segmenter: str | Path | None = None) -> Model:
+def load(
+    model: str | Path = "default",
+    device: str = "auto",
+    segmenter: str | Path | None = None,
+    heads: Heads = "crops",
+) -> Model:
     """Open a bundle: ``"default"`` ships with the package; else the folder that `segattr train` wrote.
 
     ``device``: auto (CUDA where there is one), cpu or cuda. ``segmenter``: where the masks come from: "semantic",
     "instance" (Mask R-CNN, for photos of several products) or the folder of another bundle; by default the bundle's
-    semantic part if it has one, else its instance part. Raises InputError for a bundle that is missing or altered.
+    semantic part if it has one, else its instance part. ``heads``: what reads the attributes: "crops", the attribute
+    network, or "roi", heads on the features of the Mask R-CNN, where it was trained with them. Raises InputError for a
+    bundle that is missing or altered.
     """
-    return Model(load_predictor(model, device, segmenter))
+    return Model(load_predictor(model, device, segmenter, heads))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,10 +17,14 @@ from .colour import palette
 from .crops import cut_crops
 from .network import AttributeConfig, AttributeNetwork
 from .results import AttributeValue, Item, Items
+from .roi_heads import RoIReader, load_roi
 from .targets import Decoder
 
 CHUNK = 16  # crops a forward pass on a CPU: larger batches fall out of its caches
 _CHUNK_GPU = 256
+Heads = Literal["crops", "roi"]
+# Of n products: (category probabilities, attribute values) and the embedding.
+Read = tuple[list[tuple[dict[str, float], dict[str, AttributeValue]]], list[np.ndarray]]
 _PALETTE_PX = 256  # dominant colours need no more pixels than this along the longer side
 
 
@@ -27,29 +32,54 @@ class Predictor:
     """Photos to `Items`, with one bundle on one device.
 
     ``predictor(images)``: uint8 (h, w, 3) RGB arrays of any sizes -> one `Items` a photo, products by falling score.
-    ``segmenter``: where the masks come from, see `choose_segmenter`. ``fingerprint``: equal ones predict equally.
+    ``segmenter``: where the masks come from, see `choose_segmenter`. ``heads``: what reads the attributes: "crops", the
+    bundle's attribute network, or "roi", heads on the features of the Mask R-CNN that finds the masks, where it has
+    them. ``fingerprint``: equal ones predict equally.
     """
 
-    def __init__(self, bundle: Bundle, device: str | torch.device = "cpu", segmenter: str | Path | None = None):
+    def __init__(
+        self,
+        bundle: Bundle,
+        device: str | torch.device = "cpu",
+        segmenter: str | Path | None = None,
+        heads: Heads = "crops",
+    ):
         self.device = torch.device(device)
         self.bundle = bundle
+        if heads == "roi" and segmenter is None and "instance" in bundle.parts:
+            segmenter = "instance"
         self.chosen = choose_segmenter(bundle, segmenter)
-        self.info, self.fingerprint = bundle.info, joint_fingerprint(bundle, self.chosen)
-        self.segmenter = load_segmenter(self.chosen, self.device)
-        self.network, self.decoder = load_attributes(bundle, self.device)
+        self.info, self.fingerprint = bundle.info, joint_fingerprint(bundle, self.chosen, heads)
+        if heads == "roi":
+            self.segmenter = load_roi(self.chosen, self.device)
+            self.network, self.decoder = self.segmenter.model.attributes, self.segmenter.decoder
+        else:
+            self.segmenter = load_segmenter(self.chosen, self.device)
+            self.network, self.decoder = load_attributes(bundle, self.device)
         self.schema, self.categories = self.network.schema, self.network.categories
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Items]:
+        if isinstance(self.segmenter, RoIReader):
+            segments, logits = self.segmenter.find(images)
+            return self._items(images, segments, self._decoded(logits))
         return self.describe(images, self.segmenter.predict(images))
 
     def describe(self, images: Sequence[np.ndarray], segments: Sequence[Sequence[Segment]]) -> list[Items]:
         """Read the attributes of given segments: ``segments[i]`` lie in ``images[i]``. True masks go in here too."""
+        if isinstance(self.segmenter, RoIReader):
+            return self._items(images, segments, self._decoded(self.segmenter.read(images, segments)))
         flat = [segment for of_photo in segments for segment in of_photo]
         owner = [i for i, of_photo in enumerate(segments) for _ in of_photo]
-        decoded, embeddings = self._read(images, flat, owner)
+        return self._items(images, segments, self._read(images, flat, owner))
+
+    def _items(self, images, segments: Sequence[Sequence[Segment]], read: Read) -> list[Items]:
+        """``read``: what was read of all segments of all photos, in order."""
         found: list[list[Item]] = [[] for _ in images]
-        for segment, i, (category, values), embedding in zip(flat, owner, decoded, embeddings, strict=True):
-            found[i].append(_item(images[i], segment, category, values, embedding))
+        rows = zip(*read, strict=True)
+        for i, of_photo in enumerate(segments):
+            for segment in of_photo:
+                (category, values), embedding = next(rows)
+                found[i].append(_item(images[i], segment, category, values, embedding))
         return [
             Items(
                 source=None,
@@ -63,32 +93,40 @@ class Predictor:
         ]
 
     @torch.inference_mode()
-    def _read(self, images, segments: list[Segment], owner: list[int]):
+    def _read(self, images, segments: list[Segment], owner: list[int]) -> Read:
         config = self.network.config
         chunk = CHUNK if self.device.type == "cpu" else _CHUNK_GPU
-        decoded: list[tuple[dict[str, float], dict[str, AttributeValue]]] = []
-        embeddings: list[np.ndarray] = []
+        decoded, embeddings = [], []
         for begin in range(0, len(segments), chunk):
             some = slice(begin, begin + chunk)
             crops = cut_crops(images, segments[some], owner[some], config.crop_px, config.grow, self.device)
-            logits = self.network(crops)
-            decoded += self.decoder(logits)
-            embeddings += list(logits["embedding"].float().cpu().numpy())
+            more = self._decoded(self.network(crops))
+            decoded, embeddings = decoded + more[0], embeddings + more[1]
         return decoded, embeddings
+
+    def _decoded(self, logits: dict[str, torch.Tensor]) -> Read:
+        if not logits or not len(logits["embedding"]):
+            return [], []
+        return self.decoder(logits), list(logits["embedding"].float().cpu().numpy())
 
 
 def load_predictor(
-    model: str | Path = "default", device: str = "auto", segmenter: str | Path | None = None
+    model: str | Path = "default",
+    device: str = "auto",
+    segmenter: str | Path | None = None,
+    heads: Heads = "crops",
 ) -> Predictor:
-    """Open a bundle by name or folder. ``device``: auto (CUDA where there is one), cpu or cuda. ``segmenter``: see
-    `choose_segmenter`. InputError as `read_bundle`, and for a device or a segmenter that is not there."""
+    """Open a bundle by name or folder. ``device``: auto (CUDA where there is one), cpu or cuda. ``segmenter`` and
+    ``heads``: see `Predictor`. InputError as `read_bundle`, and for a device, segmenter or heads that are not there."""
+    if heads not in ("crops", "roi"):
+        raise InputError(f"--heads {heads}: expected crops or roi")
     if device not in ("auto", "cpu") and not device.startswith("cuda"):
         raise InputError(f"--device {device}: expected auto, cpu or cuda")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device {device}: torch sees no CUDA device here; use --device cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Predictor(read_bundle(model), device, segmenter)
+    return Predictor(read_bundle(model), device, segmenter, heads)
 
 
 def load_attributes(bundle: Bundle, device: str | torch.device = "cpu") -> tuple[AttributeNetwork, Decoder]:

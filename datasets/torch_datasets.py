@@ -95,7 +95,8 @@ class InstanceDataset(_PhotoDataset):
     image and masks (a list; without one where there is no instance) and may not change the number of masks.
     ``negatives``: photos without any annotation belong to it too, as photos without a product; those that have only
     boxes never do. ``copy_paste``: lays cut-outs of the file's other photos onto each, before the transform; it draws
-    from Python's ``random``, which the training loop seeds by epoch and worker.
+    from Python's ``random``, which the training loop seeds by epoch and worker. ``describe``: of the n annotations that
+    are left, tensors by name, n rows each: they become ``attributes`` in the target.
     """
 
     def __init__(
@@ -105,11 +106,13 @@ class InstanceDataset(_PhotoDataset):
         transform: Callable | None = None,
         copy_paste: CopyPasteOptions | None = None,
         negatives: bool = False,
+        describe: Callable[[list[Annotation]], dict[str, torch.Tensor]] | None = None,
     ):
         super().__init__(coco, images_dir, transform)
         if negatives:
             self.images = [i for i in coco.images if not coco.annotations_by_image[i.id] or _with_mask(coco, i)]
         self.copy_paste = CopyPaste(coco, images_dir, copy_paste) if copy_paste is not None else None
+        self.describe = describe
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         image = self.images[index]
@@ -137,6 +140,8 @@ class InstanceDataset(_PhotoDataset):
             "area": torch.from_numpy(stack.sum((1, 2)).astype(np.float32)),
             "image_id": torch.tensor(image.id),
         }
+        if self.describe is not None:
+            target["attributes"] = self.describe([a for a, _ in kept])
         return torch.from_numpy(np.ascontiguousarray(sample["image"].transpose(2, 0, 1))), target
 
 

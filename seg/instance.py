@@ -96,21 +96,30 @@ class InstanceNet(nn.Module):
     def encoder(self) -> nn.Module:
         return self.net.backbone.body
 
-    def forward(
+    def forward(self, images: torch.Tensor, targets=None, sizes: list[tuple[int, int]] | None = None):
+        """``sizes``: (h, w) of each photo inside its padded input, where boxes are cut off; default: all of it."""
+        _, found, losses = self.stages(images, targets, sizes)
+        return losses if self.training else found
+
+    def stages(
         self,
         images: torch.Tensor,
         targets: list[dict[str, torch.Tensor]] | None = None,
         sizes: list[tuple[int, int]] | None = None,
     ):
-        """``sizes``: (h, w) of the photo inside its padded input, where boxes are cut off; default: all of it."""
-        x = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        """The feature maps, what was found (when training: see `Heads`) and the losses."""
+        features, x = self.features(images)
         sizes = sizes or [tuple(images.shape[2:])] * len(images)
-        features = self.net.backbone(x)
         levels = list(features)[-len(self.config.anchor_px) :]
         looked = {name: features[name] for name in levels}
         proposals, losses = self.net.rpn(ImageList(x, sizes), looked, targets)
         found, more = self.net.roi_heads(features, proposals, sizes, targets)
-        return losses | more if self.training else found
+        return features, found, losses | more
+
+    def features(self, images: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The pyramid's maps by level, and the normalised photos."""
+        x = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return self.net.backbone(x), x
 
 
 def check(config: InstanceConfig) -> None:
@@ -180,21 +189,38 @@ class InstanceTask(nn.Module):
 
     def forward(self, batch: dict) -> dict[str, torch.Tensor]:
         """``batch``: image uint8 (n, 3, h, w), targets: one dict a photo as InstanceDataset gives it. Returns loss and
-        its parts, detached: class, box, mask, objectness, rpn_box."""
-        losses = self.model(batch["image"], [usable(target) for target in batch["targets"]])
-        names = {"loss_classifier": "class", "loss_box_reg": "box", "loss_mask": "mask"}
-        names |= {"loss_objectness": "objectness", "loss_rpn_box_reg": "rpn_box"}
-        return {"loss": sum(losses.values())} | {names[key]: value.detach() for key, value in losses.items()}
+        its parts, detached: class, box, mask, objectness, rpn_box. With one class, labels do not matter."""
+        one_class = len(self.model.config.classes) == 1
+        losses = self.model(batch["image"], [usable(target, one_class) for target in batch["targets"]])
+        return named(losses)
 
 
-def usable(target: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+_LOSSES = {
+    "loss_classifier": "class",
+    "loss_box_reg": "box",
+    "loss_mask": "mask",
+    "loss_objectness": "objectness",
+    "loss_rpn_box_reg": "rpn_box",
+}
+
+
+def named(losses: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """torchvision's losses as the training loop takes and shows them."""
+    return {"loss": sum(losses.values())} | {_LOSSES[key]: value.detach() for key, value in losses.items()}
+
+
+def usable(target: dict, one_class: bool = False) -> dict:
     """A dataset's target as the network takes it: boxes or masks without area are dropped, and so are crowds, whose
-    boxes become ``crowds``."""
+    boxes become ``crowds``. ``one_class``: every label becomes 1. ``attributes`` (rows by head), if any, stay."""
     boxes = target["boxes"].float()
     whole = (boxes[:, 2:] > boxes[:, :2]).all(1) & target["masks"].flatten(1).any(1).bool()
     crowd = target["iscrowd"].bool()
-    kept = {key: target[key][whole & ~crowd] for key in ("labels", "masks")}
-    return kept | {"boxes": boxes[whole & ~crowd], "crowds": boxes[whole & crowd]}
+    keep = whole & ~crowd
+    kept = {"boxes": boxes[keep], "masks": target["masks"][keep], "crowds": boxes[whole & crowd]}
+    kept["labels"] = torch.ones_like(target["labels"][keep]) if one_class else target["labels"][keep]
+    if "attributes" in target:
+        kept["attributes"] = {name: rows[keep] for name, rows in target["attributes"].items()}
+    return kept
 
 
 def collate(samples: Sequence[tuple[torch.Tensor, dict]]) -> dict:
@@ -233,18 +259,24 @@ class InstanceSegmenter:
         """``images``: uint8 (h, w, 3) RGB of any sizes. Returns the segments of each photo, largest score first."""
         return [[s for s in found.segments if s is not None] for found in self.detect(images)]
 
-    @torch.inference_mode()
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         """Boxes and masks of each photo, those detections too whose mask is empty."""
+        found = zip(images, self.raw(images), strict=True)
+        return [self.in_photo(raw, size, image.shape[:2]) for image, (raw, size) in found]
+
+    @torch.inference_mode()
+    def raw(self, images: Sequence[np.ndarray]) -> list[tuple[dict, tuple[int, int]]]:
+        """What the network says of each photo, on the device, and the (h, w) that the photo has at its input."""
         self.model.net.roi_heads.score_thresh = self.score_thr
-        found: list[Detections | None] = [None] * len(images)
+        found: list = [None] * len(images)
         for members, batch, sizes in letterbox_batches(images, self.model.config.size_px):
             tensor = torch.from_numpy(batch).to(self.device).permute(0, 3, 1, 2)
             for i, size, raw in zip(members, sizes, self.model(tensor, sizes=sizes), strict=True):
-                found[i] = self._detections(raw, size, images[i].shape[:2])
+                found[i] = raw, size
         return found
 
-    def _detections(self, raw: dict[str, torch.Tensor], size: tuple[int, int], photo: tuple[int, int]) -> Detections:
+    def in_photo(self, raw: dict, size: tuple[int, int], photo: tuple[int, int]) -> Detections:
+        """What `raw` gives for a photo of (h, w) ``photo`` in that photo's pixels."""
         scale = torch.tensor([photo[1] / size[1], photo[0] / size[0]] * 2, device=self.device)
         xyxy = raw["boxes"] * scale
         classes = self.model.config.classes

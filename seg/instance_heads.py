@@ -38,7 +38,11 @@ class Proposals(RegionProposalNetwork):
 
 
 class Heads(RoIHeads):
-    """torchvision's box and mask stage. ``forward`` is its own: no sample, no positive, and crowds are seen to."""
+    """torchvision's box and mask stage. ``forward`` is its own: no sample, no positive, and crowds are seen to.
+
+    When training, its first result is not an empty list but the positive boxes, a dict: ``boxes``, one (k, 4) xyxy px a
+    photo; ``matched``, one int64 (k,) a photo, which product each is of; ``pooled`` (sum k, channels, 7, 7).
+    """
 
     def select_training_samples(self, proposals, targets):
         kept = []
@@ -68,7 +72,8 @@ class Heads(RoIHeads):
         else:
             loss_class, loss_box = logits.sum() * 0, found.sum() * 0
         loss_mask = self._mask_loss(for_masks, boxes, matched, targets)
-        return [], {"loss_classifier": loss_class, "loss_box_reg": loss_box, "loss_mask": loss_mask}
+        found = {"boxes": boxes, "matched": matched, "pooled": for_boxes[torch.cat(positive)]}
+        return found, {"loss_classifier": loss_class, "loss_box_reg": loss_box, "loss_mask": loss_mask}
 
     def _mask_loss(self, pooled, boxes, matched, targets) -> torch.Tensor:
         if not len(pooled):

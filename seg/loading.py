@@ -74,12 +74,13 @@ def _first(bundle: Bundle, parts: tuple[str, ...]) -> Choice:
     return Choice(bundle, part)
 
 
-def joint_fingerprint(bundle: Bundle, choice: Choice) -> str:
-    """Of a bundle whose masks come from ``choice``: the bundle's own where that is what it would choose itself."""
+def joint_fingerprint(bundle: Bundle, choice: Choice, heads: str = "crops") -> str:
+    """Of a bundle whose masks come from ``choice`` and whose attributes ``heads`` read: the bundle's own where that is
+    what it would choose itself."""
     own = next((part for part in _ANY_PART if part in bundle.parts), None)
-    if choice.bundle.fingerprint == bundle.fingerprint and choice.part == own:
+    if choice.bundle.fingerprint == bundle.fingerprint and choice.part == own and heads == "crops":
         return bundle.fingerprint
-    return hashlib.sha256(f"{bundle.fingerprint}/{choice.fingerprint}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{bundle.fingerprint}/{choice.fingerprint}/{heads}".encode()).hexdigest()[:16]
 
 
 def load_segmenter(choice: Choice, device: str | torch.device = "cpu") -> Segmenter:
@@ -90,13 +91,15 @@ def load_segmenter(choice: Choice, device: str | torch.device = "cpu") -> Segmen
     part = bundle.part(choice.part)
     if choice.part == "instance":
         with bundle.described("instance"):
-            config = InstanceConfig(**_tuples(part["model"]))
+            config = InstanceConfig(**tuples(part["model"]))
             net = InstanceNet(config)
-        return InstanceSegmenter(bundle.load_into("instance", net), device)
+        # Attribute heads on shared features are another floor's.
+        return InstanceSegmenter(bundle.load_into("instance", net, without="attributes."), device)
     with bundle.described("semantic"):
-        config, options = SemanticConfig(**_tuples(part["model"])), InstanceOptions(**part["instances"])
+        config, options = SemanticConfig(**tuples(part["model"])), InstanceOptions(**part["instances"])
     return SemanticSegmenter(bundle.load_into("semantic", SemanticNet(config)), options, device)
 
 
-def _tuples(fields: dict) -> dict:
+def tuples(fields: dict) -> dict:
+    """What JSON made of a config: its lists are tuples again."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}

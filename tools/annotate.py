@@ -45,6 +45,9 @@ class AnnotateConfig:
     segmenter: str | None = None
     """Where the masks come from: "semantic", "instance" (Mask R-CNN, for photos of several products) or the folder of
     another bundle. By default the model's semantic part if it has one, else its instance part."""
+    heads: Literal["crops", "roi"] = "crops"
+    """What reads the attributes: crops, the attribute network; roi, heads on the features of the Mask R-CNN that finds
+    the masks, where it was trained with --heads roi."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the model runs."""
     batch_size: int = 16
@@ -200,7 +203,7 @@ def run(config: AnnotateConfig) -> int:
     from ..attributes.predictor import load_predictor
 
     skipped = len(found.errors)
-    drafts = annotate(config, found, load_predictor(config.model, config.device, config.segmenter))
+    drafts = annotate(config, found, load_predictor(config.model, config.device, config.segmenter, config.heads))
     for file, error in drafts.errors[skipped:]:
         print(f"segattr: skipped {file}: {error.message}", file=sys.stderr)
     dropped = ", ".join(f"{name} ({count})" for name, count in drafts.dropped.items() if count)

@@ -41,6 +41,9 @@ class ExtractConfig:
     segmenter: str | None = None
     """Where the masks come from: "semantic", "instance" (Mask R-CNN, for photos of several products) or the folder of
     another bundle. By default the model's semantic part if it has one, else its instance part."""
+    heads: Literal["crops", "roi"] = "crops"
+    """What reads the attributes: crops, the attribute network; roi, heads on the features of the Mask R-CNN that finds
+    the masks, where it was trained with --heads roi."""
     format: tuple[Literal["json", "parquet", "html"], ...] = ("json", "parquet", "html")
     """Which files to write."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -129,7 +132,7 @@ def run(config: ExtractConfig) -> int:
     from ..attributes.predictor import load_predictor
 
     start_s = time.monotonic()
-    summary = extract(config, load_predictor(config.model, config.device, config.segmenter))
+    summary = extract(config, load_predictor(config.model, config.device, config.segmenter, config.heads))
     print(
         f"{summary.photos} photos, {summary.products} products, {summary.errors} errors "
         f"in {time.monotonic() - start_s:.1f} s"

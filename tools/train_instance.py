@@ -10,6 +10,8 @@ import torch
 import tyro
 from torch.utils.data import ConcatDataset
 
+from ..attributes.losses import AttributeLossConfig
+from ..attributes.roi_heads import RoIConfig
 from ..datasets.coco import Category, CocoFile
 from ..datasets.copy_paste import CopyPasteOptions
 from ..datasets.errors import InputError
@@ -19,6 +21,7 @@ from ..seg.instance import InstanceConfig, InstanceNet, InstanceSegmenter, Insta
 from ..weights.bundle import read_bundle
 from .instance_figures import instance_figures
 from .loop import LoopConfig, fit, start
+from .roi_training import RoITraining
 from .train_semantic import open_coco
 from .training_card import finish_bundle, training_card
 
@@ -50,10 +53,16 @@ class TrainInstance:
     """A bundle whose other parts are copied into the new one."""
     half: bool = False
     """Store the weights as float16: half the size."""
+    heads: Literal["none", "roi"] = "none"
+    """roi: attribute heads on the features of Mask R-CNN, trained jointly; extract takes them with --heads roi."""
     model: InstanceConfig = field(default_factory=InstanceConfig)
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(batch_size=8))
     copy_paste: CopyPasteOptions = field(default_factory=CopyPasteOptions)
     """Cut-outs of the file's other photos laid onto each; --copy-paste.probability 0: none."""
+    roi: RoIConfig = field(default_factory=RoIConfig)
+    """With --heads roi: the heads."""
+    loss: AttributeLossConfig = field(default_factory=AttributeLossConfig)
+    """With --heads roi: how they are taught. CutMix mixes crops, of which there are none here."""
 
 
 def train_instance(config: TrainInstance) -> Path:
@@ -66,21 +75,18 @@ def train_instance(config: TrainInstance) -> Path:
             "--model.norm frozen keeps the statistics of trained weights, and there are none: give --encoder-weights or "
             "--init, or take --model.norm group"
         )
-    transform = instance_transform(config.model.size_px, config.augment, scale=config.scale)
-    pasted = config.copy_paste if config.copy_paste.probability > 0 else None
     files = [open_coco(path, config.images) for path in config.data]
-    parts = [
-        InstanceDataset(with_classes(coco, config.model.classes), folder, transform, pasted, negatives=True)
-        for coco, folder in files
-    ]
-    data = ConcatDataset(parts)
     val_coco, val_images = open_coco(config.val, config.images)
+    taught = _attributes(config, files, val_coco, val_images) if config.heads == "roi" else None
+    data = _dataset(config, files, taught)
     val_coco = with_classes(val_coco, config.model.classes)
     torch.manual_seed(config.loop.seed)  # the initial weights
-    model = InstanceNet(config.model, config.encoder_weights)
+    if taught is None:
+        task = InstanceTask(InstanceNet(config.model, config.encoder_weights))
+    else:
+        task = taught.task(config.model, config.roi, config.loss, config.encoder_weights)
     if config.init is not None:
-        read_bundle(config.init).start_from("instance", model)
-    task = InstanceTask(model)
+        read_bundle(config.init).start_from("instance", task.model)
     parameters = sum(p.numel() for p in task.parameters()) / 1e6
     print(
         f"{len(data)} photos to train on, {len(val_coco.images)} to validate; {parameters:.2f} M parameters",
@@ -90,15 +96,44 @@ def train_instance(config: TrainInstance) -> Path:
 
     def evaluate(trained: InstanceTask) -> dict[str, float]:
         segmenter = InstanceSegmenter(trained.model, device, min(_EVAL_THR, config.model.score_thr))
-        return instance_figures(segmenter, val_coco, val_images, config.model.classes, config.model.score_thr)
+        found = instance_figures(segmenter, val_coco, val_images, config.model.classes, config.model.score_thr)
+        return found if taught is None else found | taught.figures(trained, device, found["segm/AP"])
 
-    fit(task, data, config.loop, config.out, evaluate, best_key="segm/AP", collate=collate)
+    best_key = "segm/AP" if taught is None else "joint"
+    fit(task, data, config.loop, config.out, evaluate, best_key, collate)
     if rank != 0:  # one process of torchrun's writes the bundle
         return config.out / "bundle"
     figures = evaluate(task)
     part = {"kind": "instance", "model": asdict(config.model)}
+    if taught is not None:
+        part["attributes"] = taught.part(task, config.roi, device)
     card = training_card("instance", config, files, {f"val/{key}": value for key, value in figures.items()})
     return finish_bundle(config.out, "instance", part, task.model.state_dict(), card, config.join, config.half)
+
+
+def _attributes(config: TrainInstance, files: list[tuple[CocoFile, Path]], val: CocoFile, val_images: Path):
+    cocos = [_named(coco, config.model.classes) for coco, _ in files]
+    categories = [category.name for category in cocos[0].categories]
+    return RoITraining(cocos[0].schema, categories, cocos, _named(val, config.model.classes), val_images)
+
+
+def _dataset(config: TrainInstance, files: list[tuple[CocoFile, Path]], taught: RoITraining | None) -> ConcatDataset:
+    # A head that reads colour sees the same pixels as the others: where one trains, hue stays as it is.
+    transform = instance_transform(
+        config.model.size_px, config.augment, scale=config.scale, colour_safe=taught is not None
+    )
+    pasted = config.copy_paste if config.copy_paste.probability > 0 else None
+    parts = []
+    for i, (coco, folder) in enumerate(files):
+        coco = with_classes(coco, config.model.classes) if taught is None else taught.files[i]
+        describe = None if taught is None else taught.describe(coco)
+        parts.append(InstanceDataset(coco, folder, transform, pasted, negatives=True, describe=describe))
+    return ConcatDataset(parts)
+
+
+def _named(coco: CocoFile, classes: tuple[str, ...]) -> CocoFile:
+    """As `with_classes`, but with one class products keep the category that their heads are to read."""
+    return coco if len(classes) == 1 else with_classes(coco, classes)
 
 
 def with_classes(coco: CocoFile, classes: tuple[str, ...]) -> CocoFile:

@@ -79,10 +79,14 @@ class Bundle:
                 "again, or upgrade segattr if a newer one wrote it"
             ) from error
 
-    def load_into(self, name: str, model: torch.nn.Module) -> torch.nn.Module:
-        """Fill ``model`` with the part's weights; InputError where names or shapes do not fit the architecture."""
+    def load_into(self, name: str, model: torch.nn.Module, without: str | None = None) -> torch.nn.Module:
+        """Fill ``model`` with the part's weights, those left out whose name starts with ``without``; InputError where
+        names or shapes do not fit the architecture."""
+        given = self.tensors(name)
+        if without is not None:
+            given = {key: value for key, value in given.items() if not key.startswith(without)}
         try:
-            model.load_state_dict(self.tensors(name))
+            model.load_state_dict(given)
         except RuntimeError as error:
             raise InputError(
                 f"bundle {self.folder}: {name}.safetensors does not fit the architecture in bundle.json "

@@ -127,6 +127,63 @@ def test_a_resumed_training_ends_where_an_unbroken_one_does(catalog, tmp_path, m
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+# ---- attribute heads on shared features
+
+
+@pytest.fixture(scope="module")
+def joint(catalog) -> Path:
+    """A bundle of masks and attributes from one network, with no attribute part."""
+    out = catalog.parent.parent / "joint"
+    more = ("--heads", "roi", "--loop.epochs", "2", "--model.score-thr", "0.02", "--roi.convs", "16", "--half")
+    assert train(catalog, out, *more) == 0
+    return out / "bundle"
+
+
+@pytest.mark.slow
+def test_one_network_gives_masks_and_attributes(joint, catalog, tmp_path, capsys):
+    coco, card = read_coco(catalog), read_bundle(joint).card["instance"]
+    assert set(read_bundle(joint).parts) == {"instance"}
+    assert 0 <= card["figures"]["val/roi/color.first"] <= 1 and 0 <= card["figures"]["val/joint"] <= 1
+    photos = str(catalog.parent / "images")
+    command = ["extract", photos, "--out", str(tmp_path / "o"), "--model", str(joint), "--device", "cpu"]
+    assert main([*command, "--heads", "roi"]) == 0
+    predictions = read_coco(tmp_path / "o" / "predictions.json")
+    assert predictions.schema == coco.schema and predictions.annotations
+    assert [c.name for c in predictions.categories] == [c.name for c in coco.categories]
+    assert all(set(a.attributes) == {"color", "pattern", "material"} for a in predictions.annotations)
+    figures = ["evaluate", str(catalog), str(tmp_path / "o" / "predictions.json"), "--out", str(tmp_path / "figures")]
+    assert main(figures) == 0
+    capsys.readouterr()
+    assert main(command) == 2
+    assert "no part 'attributes'" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_its_masks_serve_crop_heads_and_its_heads_are_no_other_bundles(joint, bundle, heads, catalog):
+    photo = sorted((catalog.parent / "images").iterdir())[0]
+    roi = segattr.load(joint, device="cpu", heads="roi")
+    crops = segattr.load(heads, device="cpu", segmenter=joint)
+    both = segattr.load(heads, device="cpu", segmenter=joint, heads="roi")
+    assert [item.xyxy for item in roi(photo)] == [item.xyxy for item in crops(photo)] and len(roi(photo))
+    assert [item.category_probs for item in both(photo)] == [item.category_probs for item in roi(photo)]
+    assert len({model.predictor.fingerprint for model in (roi, crops, both)}) == 3
+    with pytest.raises(InputError, match=r"instance part of bundle .* has no attribute heads"):
+        segattr.load(bundle, device="cpu", heads="roi")
+    with pytest.raises(InputError, match="expected crops or roi"):
+        segattr.load(heads, device="cpu", segmenter=joint, heads="fpn")
+
+
+@pytest.mark.slow
+def test_joint_training_survives_odd_photos_and_says_when_there_is_nothing_to_read(tmp_path, capsys):
+    path = odd_catalog(tmp_path / "odd")
+    assert train(path, tmp_path / "run", "--heads", "roi", "--loop.epochs", "1", "--loop.batch-size", "2") == 0
+    coco = json.loads(path.read_text())
+    coco["categories"] = coco["categories"][:1]
+    path.write_text(json.dumps(coco))
+    assert train(path, tmp_path / "run", "--heads", "roi") == 2
+    assert "there is nothing to read" in capsys.readouterr().err
+
+
 # ---- bad input
 
 
