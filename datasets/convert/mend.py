@@ -239,8 +239,9 @@ class _Annotations:
     def _mask(self, row: dict[str, Any], where: str, size: tuple[int, int]) -> Any:
         try:
             value = decoded(row.get("segmentation"))
-        except (msgspec.DecodeError, RecursionError):
-            return None  # the validator will say so
+        except (msgspec.DecodeError, RecursionError) as error:
+            self.notes.add("masks left out (no JSON that can be read)", f"{where}.segmentation: {error}")
+            return None
         if value is None:
             return None
         mended = self._polygons(value, where) if isinstance(value, list) else value

@@ -159,6 +159,15 @@ def test_an_annotation_with_nothing_to_draw_is_counted_and_left_out(put, row):
     assert notes.lines() == ["annotations left out (neither a mask nor a box in the photo): 1, first at annotations[0]"]
 
 
+def test_a_number_that_no_computer_has_costs_the_mask_and_is_counted(put):
+    text = json.dumps(GOOD).replace("[[2, 2, 6,", "[[1e400, 2, 6,", 1)
+    coco, notes = mended(put, text)
+    assert coco.annotations[0].segmentation is None and coco.annotations[0].bbox == [2, 2, 4, 4]
+    assert notes.lines()[0].startswith(
+        "masks left out (no JSON that can be read): 1, first at annotations[0].segmentation"
+    )
+
+
 def test_keys_that_are_missing_are_filled_in(put):
     data = changed()
     data["annotations"] = [{"id": 1, "image_id": 1, "category_id": 1, "segmentation": [SQUARE]}]
