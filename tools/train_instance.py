@@ -70,11 +70,7 @@ def train_instance(config: TrainInstance) -> Path:
     for bundle in (config.join, config.init):
         if bundle is not None:
             read_bundle(bundle)  # a mistake there is told now, not after hours of training
-    if config.model.norm == "frozen" and config.encoder_weights == "none" and config.init is None:
-        raise InputError(
-            "--model.norm frozen keeps the statistics of trained weights, and there are none: give --encoder-weights or "
-            "--init, or take --model.norm group"
-        )
+    _check_norm(config)
     files = [open_coco(path, config.images) for path in config.data]
     val_coco, val_images = open_coco(config.val, config.images)
     taught = _attributes(config, files, val_coco, val_images) if config.heads == "roi" else None
@@ -109,6 +105,21 @@ def train_instance(config: TrainInstance) -> Path:
         part["attributes"] = taught.part(task, config.roi, device)
     card = training_card("instance", config, files, {f"val/{key}": value for key, value in figures.items()})
     return finish_bundle(config.out, "instance", part, task.model.state_dict(), card, config.join, config.half)
+
+
+def _check_norm(config: TrainInstance) -> None:
+    if config.encoder_weights != "none" or config.init is not None:
+        return
+    if config.model.norm == "frozen":
+        raise InputError(
+            "--model.norm frozen keeps the statistics of trained weights, and there are none: give --encoder-weights or "
+            "--init, or take --model.norm group"
+        )
+    if config.model.norm == "batch" and config.loop.batch_size < 4 and config.loop.freeze_batchnorm == "auto":
+        raise InputError(
+            f"--loop.batch-size {config.loop.batch_size} is too small for BatchNorm's statistics, and there are no trained "
+            "ones to keep: take --model.norm group, a batch of 4 or more, or --loop.freeze-batchnorm no"
+        )
 
 
 def _attributes(config: TrainInstance, files: list[tuple[CocoFile, Path]], val: CocoFile, val_images: Path):

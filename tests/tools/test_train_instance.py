@@ -23,6 +23,7 @@ TINY = [
     *("--model.box-samples", "16", "--model.box-convs", "16", "--model.box-fc", "32", "--model.mask-convs", "16"),
     *("--loop.workers", "0", "--loop.device", "cpu", "--loop.batch-size", "4", "--loop.warmup-epochs", "0.5"),
 ]
+SMALL_BATCH = ["--loop.batch-size", "2", "--model.norm", "group"]
 SMALL = AttributeConfig(encoder="mobilenetv3_small_050", crop_px=48, stages=(3, 4))
 
 
@@ -176,7 +177,7 @@ def test_its_masks_serve_crop_heads_and_its_heads_are_no_other_bundles(joint, bu
 @pytest.mark.slow
 def test_joint_training_survives_odd_photos_and_says_when_there_is_nothing_to_read(tmp_path, capsys):
     path = odd_catalog(tmp_path / "odd")
-    assert train(path, tmp_path / "run", "--heads", "roi", "--loop.epochs", "1", "--loop.batch-size", "2") == 0
+    assert train(path, tmp_path / "run", "--heads", "roi", "--loop.epochs", "1", *SMALL_BATCH) == 0
     coco = json.loads(path.read_text())
     coco["categories"] = coco["categories"][:1]
     path.write_text(json.dumps(coco))
@@ -224,7 +225,7 @@ def odd_catalog(folder: Path) -> Path:
 @pytest.mark.parametrize("classes", [(), ("--model.classes", "hat", "shirt")])
 def test_odd_photos_and_products_train(tmp_path, classes):
     path = odd_catalog(tmp_path / "odd")
-    assert train(path, tmp_path / "run", "--loop.epochs", "1", "--loop.batch-size", "2", *classes) == 0
+    assert train(path, tmp_path / "run", "--loop.epochs", "1", *SMALL_BATCH, *classes) == 0
     assert set(read_bundle(tmp_path / "run" / "bundle").parts) == {"instance"}
 
 
@@ -262,6 +263,7 @@ def test_a_loss_that_is_no_number_names_the_photos_and_keeps_the_last_epoch(cata
     ("flags", "said"),
     [
         (["--model.norm", "frozen"], "--model.norm frozen keeps the statistics"),
+        (["--loop.batch-size", "2"], "--loop.batch-size 2 is too small for BatchNorm"),
         (["--model.classes", "shirt", "sofa"], "class 'sofa'"),
         (["--model.backbone", "resnet19"], "no backbone 'resnet19'"),
         (["--encoder-weights", "nowhere.safetensors"], "no such file"),
