@@ -1,5 +1,7 @@
 """What every network of ours asks of an encoder: weights from a file, frozen stages, frozen BatchNorm."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -10,6 +12,18 @@ from torch import nn
 from ..datasets.errors import InputError
 
 _NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
+
+
+@contextmanager
+def download(weights: str) -> Iterator[None]:
+    """Around building a network with ``weights`` of others: where they cannot be fetched, an InputError says so."""
+    try:
+        yield
+    except OSError as error:  # what urllib and the hub raise without a network
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"--encoder-weights {weights}: cannot be downloaded here ({reason}); give a .safetensors file, or 'none'"
+        ) from error
 
 
 def load_encoder(encoder: nn.Module, weights: str) -> None:

@@ -10,7 +10,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads
 
 from ..datasets.errors import InputError
-from .encoders import load_encoder
+from .encoders import download, load_encoder
 from .instance_heads import Heads, Proposals
 from .instance_parts import (
     Anchors,
@@ -86,7 +86,8 @@ class InstanceNet(nn.Module):
         super().__init__()
         check(config)
         self.config = config
-        self.net = _build_net(config, weights == "imagenet")
+        with download(weights):
+            self.net = _build_net(config, weights == "imagenet")
         if weights not in ("none", "imagenet") and not load_whole(self.net, weights):
             load_encoder(self.encoder, weights)
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)

@@ -1,7 +1,6 @@
 """First weights of a whole Mask R-CNN: torchvision's of COCO, or a file of ours or theirs."""
 
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from safetensors import SafetensorError
@@ -10,6 +9,7 @@ from torch import nn
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 
 from ..datasets.errors import InputError
+from .encoders import download
 
 COCO_MODEL = (
     "--model.backbone resnet50 --model.norm batch --model.fpn-channels 256 --model.rpn-convs 2 --model.box-convs 256 256 "
@@ -23,7 +23,8 @@ def load_whole(net: nn.Module, weights: str) -> bool:
     Raises InputError where the weights cannot be had or less than half of them fits.
     """
     if weights == "coco":
-        given = _from_torchvision(_download())
+        with download(weights):
+            given = _from_torchvision(MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.get_state_dict(check_hash=True))
     else:
         try:
             given = load_file(weights) if Path(weights).is_file() else {}
@@ -42,16 +43,6 @@ def load_whole(net: nn.Module, weights: str) -> bool:
         )
     net.load_state_dict(fitting, strict=False)
     return True
-
-
-def _download() -> dict[str, torch.Tensor]:
-    try:
-        return MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:
-        raise InputError(
-            f"--encoder-weights coco: cannot be downloaded here ({error}); give the file, as .safetensors, or 'imagenet' "
-            "or 'none'"
-        ) from error
 
 
 def _from_torchvision(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ from torchvision.models import segmentation as torchvision_segmentation
 from ..datasets.errors import InputError
 from ..datasets.torch_datasets import IGNORE
 from .components import InstanceOptions, instances_from_label_probabilities, instances_from_probability
-from .encoders import load_encoder
+from .encoders import download, load_encoder
 from .letterbox import letterbox_batches
 from .segments import Segment
 
@@ -50,7 +50,8 @@ class SemanticNet(nn.Module):
         super().__init__()
         self.config = config
         channels = 1 if len(config.classes) == 1 else len(config.classes) + 1
-        self.net = _build_net(config, channels, "imagenet" if encoder_weights == "imagenet" else None)
+        with download(encoder_weights):
+            self.net = _build_net(config, channels, "imagenet" if encoder_weights == "imagenet" else None)
         if encoder_weights not in ("none", "imagenet"):
             load_encoder(self.encoder, encoder_weights)
         self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)

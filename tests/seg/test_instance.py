@@ -1,11 +1,13 @@
 """Mask R-CNN: every backbone keeps the contract, odd targets do no harm, predictions come back in the photo."""
 
 from dataclasses import replace
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torchvision.models import WeightsEnum
 from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
 from torchvision.ops import MultiScaleRoIAlign
 
@@ -234,15 +236,20 @@ def test_weights_of_a_semantic_encoder_and_of_a_whole_network(tmp_path):
         InstanceNet(TINY, str(tmp_path / "bad.safetensors"))
 
 
-def test_weights_that_cannot_be_downloaded_are_said(monkeypatch):
-    from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights as Weights
-
+@pytest.mark.parametrize("build", [
+    lambda: InstanceNet(TINY, "coco"),
+    lambda: InstanceNet(replace(TINY, backbone="resnet18"), "imagenet"),
+    lambda: SemanticNet(SemanticConfig(architecture="fcn", encoder="resnet50"), "imagenet"),
+])  # fmt: skip
+def test_weights_that_cannot_be_downloaded_are_said(build, monkeypatch):
     def offline(self, **_):
-        raise OSError("no route to host")
+        raise URLError("no route to host")
 
-    monkeypatch.setattr(Weights, "get_state_dict", offline)
-    with pytest.raises(InputError, match=r"cannot be downloaded here \(no route to host\); give the file"):
-        InstanceNet(TINY, "coco")
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", offline)
+    with pytest.raises(
+        InputError, match=r"cannot be downloaded here \(.*no route to host.*\); give a .safetensors file"
+    ):
+        build()
 
 
 def test_frozen_stages_do_not_train():
