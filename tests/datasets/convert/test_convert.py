@@ -143,12 +143,12 @@ junk |= st.dictionaries(st.sampled_from(["id", "size", "counts", "attributes", "
 def test_a_file_that_was_damaged_is_read_well_or_refused(ours, data, form, tmp_path):
     write(tmp_path / "f.json", ours, form)
     damaged = msgspec.json.decode((tmp_path / "f.json").read_bytes())
-    for *path, last in data.draw(st.lists(st.sampled_from(list(spots(damaged))[1:]), min_size=1, max_size=2)):
+    for _ in range(data.draw(st.integers(1, 2))):
+        *path, last = data.draw(st.sampled_from(list(spots(damaged))[1:]))
         at = damaged
         for step in path:
-            at = at[step] if (isinstance(at, dict) and step in at) or (isinstance(at, list) and len(at) > step) else {}
-        if isinstance(at, dict) or len(at) > last:
-            at[last] = data.draw(junk)
+            at = at[step]
+        at[last] = data.draw(junk)
     (tmp_path / "f.json").write_bytes(msgspec.json.encode(damaged))
     try:
         coco, _ = back(tmp_path / "f.json", form)
