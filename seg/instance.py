@@ -26,7 +26,7 @@ from .instance_parts import (
 from .instance_weights import load_whole
 from .letterbox import letterbox_batches
 from .paste import paste_mask
-from .segments import Segment
+from .segments import Segment, intersection_px
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as every pretrained encoder expects
 
@@ -70,6 +70,9 @@ class InstanceConfig:
     """Boxes of one class that overlap more (IoU) than this are one product."""
     mask_thr: float = 0.5
     """Least probability of a pixel of the product."""
+    overlap_thr: float = 1.0
+    """A product is dropped of which more than this share lies under a higher-scoring one's mask: a part of a product
+    found again. 1: none is. True products share no pixel, but a wrong mask may hide a right one."""
     detections_per_photo: int = 50
 
 
@@ -136,10 +139,10 @@ def check(config: InstanceConfig) -> None:
         wrong = f"--model.classes {config.classes}: expected one or more different names"
     elif not config.mask_convs:
         wrong = "--model.mask-convs: expected one or more numbers of channels"
-    for name in ("score_thr", "nms_thr", "mask_thr"):
+    for name, high in (("score_thr", 0.999), ("nms_thr", 0.999), ("mask_thr", 0.999), ("overlap_thr", 1)):
         value = getattr(config, name)
-        if not 0 < value < 1:
-            wrong = wrong or f"--model.{name.replace('_', '-')} {value}: expected between 0 and 1"
+        if not 0 < value <= high:
+            wrong = wrong or f"--model.{name.replace('_', '-')} {value}: expected above 0, at most {high}"
     counts = ("fpn_channels", "rpn_convs", "train_proposals", "proposals", "box_fc", "detections_per_photo")
     least = dict.fromkeys(counts, 1) | {"box_samples": 4}  # a quarter of the samples are positive: one at least
     for name, low in least.items():
@@ -234,7 +237,7 @@ class Detections:
     """What Mask R-CNN found in one photo, by falling score.
 
     xyxy: float32 (n, 4), px of the photo. scores: float32 (n,). labels: int64 (n,), index into the classes.
-    segments: n of `Segment`; None where no pixel reaches the mask threshold.
+    segments: n of `Segment`; None where no pixel reaches the mask threshold, or where another product hides it.
     """
 
     xyxy: np.ndarray
@@ -286,6 +289,13 @@ class InstanceSegmenter:
         for mask, box, score, label in rows:
             pasted = paste_mask(mask, box, photo, self.model.config.mask_thr)
             name = classes[label] if len(classes) > 1 else None
-            segments.append(None if pasted is None else Segment(*pasted, photo, score, name))
+            segment = None if pasted is None else Segment(*pasted, photo, score, name)
+            segments.append(None if segment is not None and self._hidden(segment, segments) else segment)
         columns = (column.cpu().numpy() for column in (xyxy, raw["scores"], raw["labels"] - 1))
         return Detections(*columns, segments)
+
+    def _hidden(self, segment: Segment, before: Sequence[Segment | None]) -> bool:
+        """Whether one of the segments ``before`` it, of its class, covers more of it than `overlap_thr` allows."""
+        most = self.model.config.overlap_thr * np.count_nonzero(segment.mask)
+        others = (s for s in before if s is not None and s.label == segment.label)
+        return self.model.config.overlap_thr < 1 and any(intersection_px(segment, s) > most for s in others)

@@ -34,6 +34,16 @@ class Segment:
         return masks.encode_crop(self.mask, self.xyxy[0], self.xyxy[1], *self.size)
 
 
+def intersection_px(one: Segment, other: Segment) -> int:
+    """How many pixels both masks, of one photo, have in common."""
+    x0, y0 = max(one.xyxy[0], other.xyxy[0]), max(one.xyxy[1], other.xyxy[1])
+    x1, y1 = min(one.xyxy[2], other.xyxy[2]), min(one.xyxy[3], other.xyxy[3])
+    if x0 >= x1 or y0 >= y1:
+        return 0
+    parts = [s.mask[y0 - s.xyxy[1] : y1 - s.xyxy[1], x0 - s.xyxy[0] : x1 - s.xyxy[0]] for s in (one, other)]
+    return int(np.count_nonzero(parts[0] & parts[1]))
+
+
 def segment_from_rle(rle: dict[str, Any], score: float = 1.0, label: str | None = None) -> Segment | None:
     """The segment of a COCO RLE on the whole photo; None for an empty mask."""
     x, y, width, height = (round(v) for v in masks.xywh(rle))

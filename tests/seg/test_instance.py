@@ -104,6 +104,7 @@ def test_the_large_resnets_build_and_train(backbone):
         ({"classes": ()}, "classes"),
         ({"classes": ("a", "a")}, "classes"),
         ({"score_thr": 1.5}, "score-thr 1.5"),
+        ({"overlap_thr": 0}, "overlap-thr 0"),
         ({"box_samples": 1}, "box-samples 1: expected 4 or more"),
         ({"mask_convs": ()}, "mask-convs"),
     ],
@@ -297,3 +298,20 @@ def test_detections_come_back_in_the_photo_at_its_full_size(size):
     assert segment.label == "shoes" and segment.score == pytest.approx(0.9) and segment.size == size
     assert np.abs(np.array(segment.xyxy) - found.xyxy[0]).max() <= 0.51 or min(size) < 4
     assert segment.mask.all() and segmenter.predict([]) == []
+
+
+class Nested(Known):
+    """A product, its lower half again, and one beside it that overlaps it a little; all of one class."""
+
+    def forward(self, images, sizes):
+        boxes = torch.tensor([[0.0, 0, 60, 60], [0, 30, 60, 60], [50, 0, 90, 60]])
+        scores, masks = torch.tensor([0.9, 0.8, 0.7]), torch.ones(3, 28, 28)
+        return [{"boxes": boxes, "scores": scores, "labels": torch.ones(3).long(), "masks": masks} for _ in sizes]
+
+
+@pytest.mark.parametrize(("overlap_thr", "kept"), [(1.0, [0, 1, 2]), (0.7, [0, 2]), (0.2, [0])])
+def test_a_part_of_a_product_found_again_is_dropped(overlap_thr, kept):
+    net = Nested()
+    net.config = replace(Known.config, overlap_thr=overlap_thr)
+    (found,) = InstanceSegmenter(net).detect([np.zeros((96, 96, 3), np.uint8)])
+    assert [i for i, segment in enumerate(found.segments) if segment is not None] == kept
