@@ -191,10 +191,11 @@ class ValueCurve(A.ImageOnlyTransform):
         factors = gain * np.maximum(value, 1 / 255) ** (exponent - 1)
         # Black has no colour to keep: lifting it (exponent < 1) would only amplify its noise.
         factors = np.minimum(factors, 2.0).astype(np.float32)
-        factor = factors[img.max(axis=2)]
+        red, green, blue = cv2.split(img)
+        factor = cv2.LUT(cv2.max(cv2.max(red, green), blue), factors)
         if depth:
             factor *= 1 - depth * _ramp(img.shape[:2], angle)
-        return cv2.convertScaleAbs(img * factor[..., None])
+        return cv2.multiply(img, cv2.merge([factor] * 3), dtype=cv2.CV_8U)
 
     def get_transform_init_args_names(self) -> tuple[str, ...]:
         return ("gamma", "brightness", "shade")
