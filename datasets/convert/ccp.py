@@ -80,7 +80,11 @@ def read(
             f"{maps} holds no .mat; expected the folder of Clothing Co-Parsing with pixel-level/0001.mat, ..."
         )
     categories = [Category(i, name) for i, name in enumerate(names) if name not in NOT_PRODUCTS]
-    coco = CocoFile(categories=categories, info={"description": "Clothing Co-Parsing, pixel-level labels as instances"})
+    coco = CocoFile(
+        categories=categories,
+        info={"description": "Clothing Co-Parsing, pixel-level labels as instances"},
+        licenses=[{"id": 1, "name": "Apache-2.0"}],  # as its publishers say (W. Yang, P. Luo, L. Lin, CVPR 2014)
+    )
     for file in track(files, "photos"):
         label_map = _label_map(file, len(names), images_dir, notes)
         if label_map is not None:
