@@ -120,7 +120,9 @@ class _Painter:
     def __call__(self, index: int) -> Drawn:
         rgb, products = render(self.config.seed, index, self.config)
         name = write_picture(rgb, self.out_dir, index, self.config.format)
-        drawn = [DrawnProduct(masks.encode(p.mask), CATEGORIES.index(p.category) + 1, p.attributes, {}) for p in products]
+        drawn = [
+            DrawnProduct(masks.encode(p.mask), CATEGORIES.index(p.category) + 1, p.attributes, {}) for p in products
+        ]
         return Drawn(name, rgb.shape[:2], drawn)
 
 
