@@ -30,10 +30,10 @@ class AttributeConfig:
     """Side of the square crops."""
     grow: float = 0.08
     """Share of the longer side by which the crop's square reaches beyond the box on every side."""
-    ground: Literal["blank", "mean", "keep"] = "blank"
+    ground: Literal["blank", "keep"] = "blank"
     """blank: pixels outside the mask are blanked. A few hundred photographers have a few hundred floors and beds; a
-    network that sees them learns them instead of the product. mean: they all get the ground's mean colour, which tells
-    the light that the photo was taken in."""
+    network that sees them learns them instead of the product. keep: they stay, and tell the light that the photo was taken
+    in; worth it where more photos than the labelled ones teach (--teacher)."""
     attention: Literal["none", "spatial", "channel", "cbam"] = "none"
     """Attention over the last feature map: where (spatial), what (channel), or both (cbam)."""
     stages: tuple[int, ...] = (2, 3, 4)
@@ -99,10 +99,6 @@ class AttributeNetwork(nn.Module):
         x = (crops.float() - self.mean) / self.std
         if self.config.ground == "blank":
             x = torch.cat([x[:, :3] * mask, x[:, 3:]], 1)
-        elif self.config.ground == "mean":
-            around = 1 - mask
-            mean = (x[:, :3] * around).sum((2, 3), keepdim=True) / around.sum((2, 3), keepdim=True).clamp(min=1)
-            x = torch.cat([x[:, :3] * mask + mean * around, x[:, 3:]], 1)
         x = x.contiguous(memory_format=torch.channels_last)
         maps = self.encoder(x)
         maps[-1] = self.attention(maps[-1])

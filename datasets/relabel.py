@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from .coco import Annotation, CocoFile
-from .schema import shown
 from .errors import InputError
+from .schema import shown
 
 
 class Meaning(msgspec.Struct, forbid_unknown_fields=True):

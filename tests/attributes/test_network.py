@@ -247,7 +247,7 @@ def test_colour_statistics_equal_numpys_quantiles_inside_and_outside():
         assert part[24:] == pytest.approx(values.std(1), abs=1e-2)
 
 
-@pytest.mark.parametrize(("ground", "sees"), [("blank", False), ("mean", True), ("keep", True)])
+@pytest.mark.parametrize(("ground", "sees"), [("blank", False), ("keep", True)])
 def test_what_the_network_sees_of_the_ground(ground, sees):
     torch.manual_seed(0)
     net = AttributeNetwork(replace(SMALL, ground=ground, colour_histogram=False), SCHEMA, CATEGORIES).eval()
