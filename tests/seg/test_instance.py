@@ -9,13 +9,14 @@ import torch
 from safetensors.torch import save_file
 from torchvision.models import WeightsEnum
 from torchvision.models.detection import maskrcnn_resnet50_fpn_v2
-from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from segattr.datasets.errors import InputError
 from segattr.seg.encoders import freeze_stages, stages
 from segattr.seg.instance import InstanceConfig, InstanceNet, InstanceSegmenter, InstanceTask, collate, usable
 from segattr.seg.instance_heads import in_crowd
-from segattr.seg.instance_parts import FloatMaskPredictor, pool_rois
+from segattr.seg.instance_parts import FloatMaskPredictor, FrozenNorm, pool_rois
+from segattr.seg.letterbox import letterbox_batches
 from segattr.seg.semantic import SemanticConfig, SemanticNet
 
 TINY = InstanceConfig(
@@ -315,3 +316,25 @@ def test_a_part_of_a_product_found_again_is_dropped(overlap_thr, kept):
     net.config = replace(Known.config, overlap_thr=overlap_thr)
     (found,) = InstanceSegmenter(net).detect([np.zeros((96, 96, 3), np.uint8)])
     assert [i for i, segment in enumerate(found.segments) if segment is not None] == kept
+
+
+def test_a_frozen_norm_gives_torchvisions_values_with_and_without_gradients():
+    torch.manual_seed(0)
+    ours, theirs, x = FrozenNorm(7), FrozenBatchNorm2d(7), torch.randn(2, 7, 5, 6)
+    for buffer in ours.buffers():
+        buffer.uniform_(0.5, 2)
+    theirs.load_state_dict(ours.state_dict())
+    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours(x.requires_grad_()), theirs(x))
+    net = InstanceNet(InstanceConfig(backbone="resnet18", norm="frozen", fpn_channels=16))
+    assert not any(type(module) is FrozenBatchNorm2d for module in net.modules())
+
+
+def test_batches_hold_so_many_pixels_at_most_and_every_photo_once():
+    photos = [np.full((64, width, 3), i, np.uint8) for i, width in enumerate((64, 64, 32, 64, 64, 64))]
+    batches = list(letterbox_batches(photos, 64, most_pixels=2 * 64 * 64))
+    assert [members for members, _, _ in batches] == [[0, 1], [3, 4], [5], [2]]
+    for members, batch, sizes in batches:
+        assert len(batch) == len(members) == len(sizes)
+        assert [int(row[0, 0, 0]) for row in batch] == members
+    assert [len(batch) for _, batch, _ in letterbox_batches(photos, 64, most_pixels=1)] == [1] * 6
