@@ -80,5 +80,5 @@ def test_sources_are_not_overwritten(files, capsys):
 
 
 def test_a_missing_map_is_named(tmp_path):
-    with pytest.raises(InputError, match="nowhere.json"):
+    with pytest.raises(InputError, match=r"nowhere\.json"):
         read_meanings(tmp_path / "nowhere.json")
