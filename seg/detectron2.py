@@ -87,8 +87,10 @@ def build_cfg(config: Detectron2Config):
         _ours(cfg, config)
         cfg.merge_from_list(list(config.overrides))
     except (*_REFUSALS, OSError, _yaml_error()) as error:
-        raise InputError(f"detectron2 config {config.config}: {_line(error)}; expected keys and values that this "
-                         "detectron2 knows, in plain YAML") from error  # fmt: skip
+        raise InputError(
+            f"detectron2 config {config.config}: {_line(error)}; expected keys and values that this "
+            "detectron2 knows, in plain YAML"
+        ) from error
     _check(cfg, config.config)
     return cfg
 
@@ -171,8 +173,11 @@ def load_weights(model: nn.Module, weights: str | Path, *, strict: bool = False)
     """
     path, wanted = Path(weights), model.state_dict()
     given = _read_weights(path)
-    fitting = {k: v.float() if v.is_floating_point() else v for k, v in given.items()
-               if k in wanted and v.shape == wanted[k].shape}  # fmt: skip
+    fitting = {
+        k: v.float() if v.is_floating_point() else v
+        for k, v in given.items()
+        if k in wanted and v.shape == wanted[k].shape
+    }
     if len(fitting) < (len(wanted) if strict else len(wanted) / 2):
         missing = next(key for key in wanted if key not in fitting)
         raise InputError(
@@ -325,6 +330,8 @@ def load_detectron2(bundle: Bundle, device: str | torch.device = "cpu") -> Detec
         ) from error
     _check(cfg, where)
     if len(classes) != cfg.MODEL.ROI_HEADS.NUM_CLASSES:
-        raise InputError(f"{where}: parts.{PART}: {len(classes)} class names for {cfg.MODEL.ROI_HEADS.NUM_CLASSES} "
-                         "classes of the config; copy the bundle again")  # fmt: skip
+        raise InputError(
+            f"{where}: parts.{PART}: {len(classes)} class names for {cfg.MODEL.ROI_HEADS.NUM_CLASSES} "
+            "classes of the config; copy the bundle again"
+        )
     return Detectron2Segmenter(bundle.load_into(PART, build_model(cfg, device)), cfg, classes, device)

@@ -82,13 +82,15 @@ def records(coco: CocoFile, images_dir: str | Path, classes: Sequence[str] | Non
         masked = [a for a in there if a.segmentation]
         if there and not masked:
             continue
-        found.append({
-            "file_name": str(resolve_image(images_dir, image.file_name)),
-            "image_id": image.id,
-            "height": image.height,
-            "width": image.width,
-            "annotations": [_record(a, image, of[a.category_id]) for a in masked if a.category_id in of],
-        })  # fmt: skip
+        found.append(
+            {
+                "file_name": str(resolve_image(images_dir, image.file_name)),
+                "image_id": image.id,
+                "height": image.height,
+                "width": image.width,
+                "annotations": [_record(a, image, of[a.category_id]) for a in masked if a.category_id in of],
+            }
+        )
     return found
 
 

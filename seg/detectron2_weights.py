@@ -50,8 +50,10 @@ def same_network(config: InstanceConfig) -> Detectron2Config:
         "TEST.DETECTIONS_PER_IMAGE": config.detections_per_photo,
     }
     for head in ("MODEL.ROI_BOX_HEAD", "MODEL.ROI_MASK_HEAD"):
-        said |= {f"{head}.POOLER_TYPE": "ROIAlignV2" if config.roi_aligned else "ROIAlign",
-                 f"{head}.POOLER_SAMPLING_RATIO": 2}  # fmt: skip
+        said |= {
+            f"{head}.POOLER_TYPE": "ROIAlignV2" if config.roi_aligned else "ROIAlign",
+            f"{head}.POOLER_SAMPLING_RATIO": 2,
+        }
     for when, count in (("TRAIN", config.train_proposals), ("TEST", config.proposals)):
         said |= {f"MODEL.RPN.PRE_NMS_TOPK_{when}": count, f"MODEL.RPN.POST_NMS_TOPK_{when}": count}
     for part in ("RESNETS", "FPN", "ROI_BOX_HEAD", "ROI_MASK_HEAD"):

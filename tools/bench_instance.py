@@ -178,8 +178,12 @@ class _Theirs:
         self.segmenter = detectron2.Detectron2Segmenter(model, cfg, network.classes, device)
         self.batch = []
         for image, target in work.samples:
-            truth = Instances(tuple(image.shape[1:]), gt_boxes=Boxes(target["boxes"]), gt_classes=target["labels"] - 1,
-                              gt_masks=BitMasks(target["masks"].bool()))  # fmt: skip
+            truth = Instances(
+                tuple(image.shape[1:]),
+                gt_boxes=Boxes(target["boxes"]),
+                gt_classes=target["labels"] - 1,
+                gt_masks=BitMasks(target["masks"].bool()),
+            )
             self.batch.append({"image": image.to(device), "instances": truth.to(device)})
         self.optimizer = torch.optim.SGD(self.segmenter.model.parameters(), _LR, momentum=0.9)
         self.storage = EventStorage

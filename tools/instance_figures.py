@@ -42,8 +42,10 @@ def instance_figures(
                 found.add(k, classes.index(s.label) if len(classes) > 1 else 0, s.rle(), s.score)
             ious.append(_product_iou(there, rles, segments, image, score_thr))
     sizes = [(image.height, image.width) for image in photos]
-    segm, boxes = (coco_numbers(truth.objects(), found.objects(), sizes=sizes, categories=len(classes), kind=kind)
-                   for kind in ("segm", "bbox"))  # fmt: skip
+    segm, boxes = (
+        coco_numbers(truth.objects(), found.objects(), sizes=sizes, categories=len(classes), kind=kind)
+        for kind in ("segm", "bbox")
+    )
     return {
         "segm/AP": segm["AP"],
         "segm/AP50": segm["AP50"],

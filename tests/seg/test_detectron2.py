@@ -162,8 +162,9 @@ def test_detectron2s_mapper_makes_our_masks_of_our_records(catalog):
     from detectron2.data import DatasetMapper
 
     coco = read_coco(catalog)
-    mapper = DatasetMapper(True, augmentations=[], image_format="RGB", use_instance_mask=True,
-                           instance_mask_format="bitmask")  # fmt: skip
+    mapper = DatasetMapper(
+        True, augmentations=[], image_format="RGB", use_instance_mask=True, instance_mask_format="bitmask"
+    )
     for record in records(coco, catalog.parent):
         image = coco.image_by_id[record["image_id"]]
         mapped = mapper(record)

@@ -65,13 +65,33 @@ def test_the_figures_are_pycocotools_own_by_class(coco):
     truth, found = COCO(), COCO()
     images = [{"id": i.id, "height": SIZE[0], "width": SIZE[1]} for i in coco.images]
     header = {"images": images, "categories": [{"id": 5, "name": "shoe"}, {"id": 9, "name": "shirt"}]}
-    rows = [{"id": a.id, "image_id": a.image_id, "category_id": a.category_id, "area": a.area, "iscrowd": 0,
-             "bbox": a.bbox, "segmentation": a.segmentation} for a in coco.annotations]  # fmt: skip
+    rows = [
+        {
+            "id": a.id,
+            "image_id": a.image_id,
+            "category_id": a.category_id,
+            "area": a.area,
+            "iscrowd": 0,
+            "bbox": a.bbox,
+            "segmentation": a.segmentation,
+        }
+        for a in coco.annotations
+    ]
     truth.dataset = header | {"annotations": rows}
     flat = [(i + 1, s) for i, segments in enumerate(answers) for s in segments]
-    rows = [{"id": k, "image_id": i, "category_id": {"shoe": 5, "shirt": 9}[s.label], "area": float(s.mask.sum()),
-             "iscrowd": 0, "bbox": list(masks.xywh(s.rle())), "segmentation": s.rle(), "score": s.score}
-            for k, (i, s) in enumerate(flat, 1)]  # fmt: skip
+    rows = [
+        {
+            "id": k,
+            "image_id": i,
+            "category_id": {"shoe": 5, "shirt": 9}[s.label],
+            "area": float(s.mask.sum()),
+            "iscrowd": 0,
+            "bbox": list(masks.xywh(s.rle())),
+            "segmentation": s.rle(),
+            "score": s.score,
+        }
+        for k, (i, s) in enumerate(flat, 1)
+    ]
     found.dataset = header | {"annotations": rows}
     truth.createIndex(), found.createIndex()
     for kind, keys in (("segm", ("segm/AP", "segm/AP50", "segm/AP75")), ("bbox", ("bbox/AP",))):
