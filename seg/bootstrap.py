@@ -34,20 +34,24 @@ def bootstrap(
     """
     if resamples < 1 or not 0 < level < 1:
         raise InputError(f"bootstrap: {resamples} resamples at level {level}; expected at least 1, and 0 < level < 1.")
-    index: dict[Hashable, int] = {}
-    group = np.array([index.setdefault(one, len(index)) for one in groups], np.int64)
-    sums = {name: _sums(table, group, len(index)) for name, (table, _) in parts.items()}
+    group, count = group_numbers(groups)
+    sums = {name: _sums(table, group, count) for name, (table, _) in parts.items()}
     figures: dict[tuple[str, str], list[np.ndarray]] = {}
-    for draws in _draws(len(index), resamples, seed):
+    for drawn in draws(count, resamples, seed):
         for part, (_, statistic) in parts.items():
-            for name, values in statistic(draws @ sums[part]).items():
+            for name, values in statistic(drawn @ sums[part]).items():
                 figures.setdefault((part, name), []).append(values)
-    tail = 100 * (1 - level) / 2
     filled = {part: int((one != 0).any(axis=1).sum()) for part, one in sums.items()}
     return {
-        f"{part}/{name}": _percentiles(np.concatenate(chunks), tail, filled[part])
+        f"{part}/{name}": percentiles(np.concatenate(chunks), level, filled[part])
         for (part, name), chunks in figures.items()
     }
+
+
+def group_numbers(groups: Sequence[Hashable]) -> tuple[np.ndarray, int]:
+    """The groups numbered from 0 by first appearance: int64 (n,) of n instances, and how many there are."""
+    index: dict[Hashable, int] = {}
+    return np.array([index.setdefault(one, len(index)) for one in groups], np.int64), len(index)
 
 
 def _sums(table: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
@@ -56,18 +60,21 @@ def _sums(table: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     return sums
 
 
-def _draws(groups: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """How often each group is drawn, float64 (b, groups), in chunks."""
+def draws(groups: int, resamples: int, seed: int, *, cells: int | None = None) -> Iterator[np.ndarray]:
+    """How often each group is drawn, float64 (b, groups), in chunks; ``cells``: how many numbers a draw costs the caller
+    (by default ``groups``). The draws are the same however they are cut into chunks."""
     if not groups:
         return
     random = np.random.default_rng(seed)
-    step = max(1, _CHUNK_CELLS // groups)
+    step = max(1, _CHUNK_CELLS // (cells or groups))
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
         yield random.multinomial(groups, np.full(groups, 1 / groups), size=size).astype(np.float64)
 
 
-def _percentiles(values: np.ndarray, tail: float, filled_groups: int) -> tuple[float, float]:
+def percentiles(values: np.ndarray, level: float, filled_groups: int) -> tuple[float, float]:
+    """The interval of draws float64 (b,), NaN ones left out; (NaN, NaN) for fewer than two groups that hold anything."""
+    tail = 100 * (1 - level) / 2
     values = values[np.isfinite(values)]
     if filled_groups < 2 or not len(values):
         return (float("nan"), float("nan"))
