@@ -57,7 +57,9 @@ class JointMetrics:
     ``attributes/color/macro_f1``, ...). intervals: 95 %, by the same keys, over ``groups`` groups. category, attributes:
     the same with confusion matrices; category is None where no name is common. best_iou: float64 (n,), best_detection:
     int64 (n,), per true instance of the pairing its best detection's IoU and row (-1: none). notes: sentences for the
-    reader."""
+    reader. parts: what the intervals were made of, {prefix of a key: (table, statistic)} as ``bootstrap`` has it, a row
+    of each table per true product, whose group is in ``row_groups``; two runs over one truth have the same rows.
+    photo_groups: the group of every photo."""
 
     numbers: dict[str, float]
     intervals: dict[str, tuple[float, float]]
@@ -67,6 +69,9 @@ class JointMetrics:
     best_iou: np.ndarray
     best_detection: np.ndarray
     notes: list[str] = field(default_factory=list)
+    parts: dict[str, tuple[np.ndarray, Any]] = field(default_factory=dict, repr=False)
+    row_groups: list[Any] = field(default_factory=list, repr=False)
+    photo_groups: list[Any] = field(default_factory=list, repr=False)
 
     def flat(self) -> dict[str, float | None]:
         """``numbers`` and, as ``<key>/ci95_low`` and ``/ci95_high``, ``intervals``; None where undefined (no JSON NaN)."""
@@ -118,7 +123,19 @@ def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointM
     intervals = bootstrap(own, parts, resamples=config.resamples, seed=config.seed)
     intervals = {key: value for key, value in intervals.items() if key in numbers and np.isfinite(value).all()}
     best = np.append(confident, -1)[matches.best_detection]  # -1 stays -1
-    return JointMetrics(numbers, intervals, category, attributes, len(set(own)), matches.best_iou, best, notes)
+    return JointMetrics(
+        numbers,
+        intervals,
+        category,
+        attributes,
+        len(set(own)),
+        matches.best_iou,
+        best,
+        notes,
+        parts=parts,
+        row_groups=own,
+        photo_groups=groups,
+    )
 
 
 @dataclass(frozen=True)

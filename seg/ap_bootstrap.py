@@ -1,0 +1,176 @@
+"""COCO AP of many draws of the photos: what a bootstrap interval of AP, or of the difference of two, is made of.
+
+AP is no mean over photos, so a draw has to sort and sum again; but which detection is right does not depend on which
+photos are drawn. So every photo is matched once, and a draw only weighs its detections and its truth by how often the
+photo was drawn: exactly the AP of a set in which it lies that often (but for detections of equal score in one photo
+and category, whose order is arbitrary anyway).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from ..datasets.errors import InputError
+from .coco_eval import Objects
+from .matching import photo_ious
+
+IOU_THRS = tuple(np.linspace(0.5, 0.95, 10).tolist())
+MAX_DETECTIONS = 100
+_RECALLS = np.linspace(0, 1, 101)
+_CHUNK_CELLS = 4_000_000  # draws x detections at a time: about 32 MB an array
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The detections of one category, highest score first (ties in the order of the photos, as COCO has it).
+
+    image: int64 (n,), photo; right: bool (T, n), matches a true instance at each threshold; counted: bool (T, n), False
+    for those matched to a crowd region, which are neither right nor wrong. truth: int64 (I,), true instances per photo.
+    """
+
+    image: np.ndarray
+    right: np.ndarray
+    counted: np.ndarray
+    truth: np.ndarray
+
+
+def ranked(
+    truth: Objects,
+    detections: Objects,
+    *,
+    images: int,
+    categories: int,
+    kind: Literal["segm", "bbox"] = "segm",
+    class_agnostic: bool = False,
+    iou_thrs: Sequence[float] = IOU_THRS,
+) -> list[Ranked]:
+    """Match once, as COCOeval does (all sizes, 100 detections a photo and category): one entry per category.
+
+    images, categories: how many there are. Instances of category -1 take no part, unless ``class_agnostic``. Raises
+    InputError for ``kind="segm"`` without masks.
+    """
+    if kind == "segm" and (truth.rle is None or detections.rle is None):
+        raise InputError("ranked: segm needs masks on both sides; ask for bbox.")
+    if kind == "bbox":
+        truth, detections = replace(truth, rle=None), replace(detections, rle=None)
+    if class_agnostic:
+        categories = 1
+        truth = replace(truth, category=np.zeros_like(truth.category))
+        detections = replace(detections, category=np.zeros_like(detections.category))
+    thresholds = np.minimum(np.asarray(iou_thrs, np.float64), 1 - 1e-10)
+    kept = _strongest(detections)
+    right = np.zeros((len(thresholds), len(detections)), bool)
+    counted = np.ones_like(right)
+    for rows, columns, iou in photo_ious(truth, detections):
+        for category in np.intersect1d(truth.category[rows], detections.category[columns]):
+            if category < 0:
+                continue
+            i, j = (
+                np.flatnonzero(truth.category[rows] == category),
+                np.flatnonzero(detections.category[columns] == category),
+            )
+            j = j[kept[columns[j]]]
+            j = j[np.argsort(-detections.score[columns[j]], kind="stable")]
+            hit, on_crowd = _greedy(iou[np.ix_(i, j)], truth.crowd[rows[i]], thresholds)
+            right[:, columns[j]], counted[:, columns[j]] = hit, ~on_crowd
+    found = []
+    for category in range(categories):
+        index = np.flatnonzero((detections.category == category) & kept)
+        # Photo by photo, each by score, then all by score: ties keep the order of the photos.
+        index = index[np.lexsort((-detections.score[index], detections.image[index]))]
+        index = index[np.argsort(-detections.score[index], kind="stable")]
+        true = truth.image[(truth.category == category) & ~truth.crowd]
+        counts = np.bincount(true, minlength=images).astype(np.int64)
+        found.append(Ranked(detections.image[index], right[:, index], counted[:, index], counts))
+    return found
+
+
+def _strongest(detections: Objects) -> np.ndarray:
+    """bool (m,): among the ``MAX_DETECTIONS`` best of its photo and category."""
+    order = np.lexsort((-detections.score, detections.category, detections.image))
+    group = np.stack([detections.image[order], detections.category[order]])
+    starts = np.r_[True, (group[:, 1:] != group[:, :-1]).any(axis=0)] if len(order) else np.zeros(0, bool)
+    place = np.arange(len(order)) - np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    kept = np.empty(len(order), bool)
+    kept[order] = place < MAX_DETECTIONS
+    return kept
+
+
+def _greedy(iou: np.ndarray, crowd: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """COCO's matching in one photo and category. iou: (n, m), detections by falling score. (right, on crowd), bool (T, m).
+
+    A detection takes the free true instance of highest IoU (of several equal ones the last); only where none is left, a
+    crowd region, which many may share.
+    """
+    right = np.zeros((len(thresholds), iou.shape[1]), bool)
+    on_crowd = np.zeros_like(right)
+    products = np.flatnonzero(~crowd)[::-1]  # argmax takes the first of equals: COCO's is the last
+    free = np.ones((len(thresholds), len(products)), bool)
+    rows = np.arange(len(thresholds))
+    for j in range(iou.shape[1]):
+        if len(products):
+            value = np.where(free, iou[products, j], -1.0)
+            best = value.argmax(axis=1)
+            right[:, j] = value[rows, best] >= thresholds
+            free[rows[right[:, j]], best[right[:, j]]] = False
+        if crowd.any():
+            on_crowd[:, j] = ~right[:, j] & (iou[crowd, j].max() >= thresholds)
+    return right, on_crowd
+
+
+def average_precision(table: Sequence[Ranked], weights: np.ndarray) -> np.ndarray:
+    """AP of b draws at every threshold, float64 (b, T): the mean over the categories that occur in the draw.
+
+    weights: whole numbers (b, I), how often each photo is drawn. NaN where a draw holds no true instance.
+    """
+    total = np.zeros((len(weights), len(table[0].right) if table else 0))
+    occurs = np.zeros(len(weights))
+    for one in table:
+        size = weights @ one.truth.astype(np.float64)
+        occurs += size > 0
+        step = max(1, _CHUNK_CELLS // max(len(one.image), 1))
+        for start in range(0, len(weights), step):
+            part = slice(start, start + step)
+            total[part] += _category(one, weights[part].astype(np.int64), size[part].astype(np.int64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(occurs > 0, 1.0, np.nan)[:, None] * total / occurs[:, None]
+
+
+def _category(one: Ranked, weights: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """float64 (b, T): AP of one category, 0 in draws without truth. weights int64 (b, I), size int64 (b,)."""
+    found = np.zeros((len(weights), len(one.right)))
+    if not len(one.image) or not one.right.any():
+        return found
+    own = weights[:, one.image]
+    need = _true_needed(size)
+    everything = own.cumsum(axis=1)
+    for t, (right, counted) in enumerate(zip(one.right, one.counted, strict=True)):
+        # Precision only rises at right detections, so its upper envelope is made of those alone.
+        places = np.flatnonzero(right & counted)
+        if not len(places):
+            continue
+        seen = everything if counted.all() else (own * counted).cumsum(axis=1)
+        hits = own[:, places].cumsum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            precision = np.where(hits > 0, hits / seen[:, places], 0.0)
+        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        # One search for all draws: row b of `hits` lies in its own range of whole numbers.
+        stride = int(max(hits.max(), need.max())) + 1
+        shift = np.arange(len(hits))[:, None] * stride
+        at = np.searchsorted((hits + shift).ravel(), (need + shift).ravel()).reshape(need.shape)
+        at -= np.arange(len(hits))[:, None] * len(places)
+        padded = np.column_stack([envelope, np.zeros(len(envelope))])
+        found[:, t] = np.take_along_axis(padded, np.minimum(at, len(places)), axis=1).mean(axis=1)
+    found[size == 0] = 0
+    return found
+
+
+def _true_needed(size: np.ndarray) -> np.ndarray:
+    """int64 (b, 101): the fewest true positives whose recall, as a float, reaches each of COCO's 101 recalls."""
+    size = np.maximum(size, 1)[:, None]
+    need = np.ceil(_RECALLS * size).astype(np.int64)
+    need -= (need - 1) / size >= _RECALLS
+    need += need / size < _RECALLS
+    return np.maximum(need, 0)
