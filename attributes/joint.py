@@ -59,7 +59,8 @@ class JointMetrics:
     int64 (n,), per true instance of the pairing its best detection's IoU and row (-1: none). notes: sentences for the
     reader. parts: what the intervals were made of, {prefix of a key: (table, statistic)} as ``bootstrap`` has it, a row
     of each table per true product, whose group is in ``row_groups``; two runs over one truth have the same rows.
-    photo_groups: the group of every photo."""
+    photo_groups: the group of every photo. matched: int64 (k, 2), rows of truth and detections that are one product;
+    extra: int64 (e,), rows of the other detections that take part and lie on no crowd region."""
 
     numbers: dict[str, float]
     intervals: dict[str, tuple[float, float]]
@@ -72,6 +73,8 @@ class JointMetrics:
     parts: dict[str, tuple[np.ndarray, Any]] = field(default_factory=dict, repr=False)
     row_groups: list[Any] = field(default_factory=list, repr=False)
     photo_groups: list[Any] = field(default_factory=list, repr=False)
+    matched: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64), repr=False)
+    extra: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
 
     def flat(self) -> dict[str, float | None]:
         """``numbers`` and, as ``<key>/ci95_low`` and ``/ci95_high``, ``intervals``; None where undefined (no JSON NaN)."""
@@ -135,6 +138,8 @@ def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointM
         parts=parts,
         row_groups=own,
         photo_groups=groups,
+        matched=np.column_stack([rows.truth, rows.detection]),
+        extra=np.setdiff1d(confident[~matches.excused], rows.detection),
     )
 
 
