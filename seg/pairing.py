@@ -24,6 +24,7 @@ class Result(msgspec.Struct):
     segmentation: list[list[float]] | dict[str, Any] | None = None
     bbox: list[float] | None = None
     attributes: dict[str, Any] = {}
+    probabilities: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Pairing:
     """Truth and detections over the truth's photos (``images``) and categories (``categories``, names).
 
     truth_attributes, detection_attributes: one dict per instance, in the order of ``truth`` and ``detections``.
+    detection_probabilities: ``{"category": {name: p}, "color": {value: p}}`` or None per detection, as the file has them.
     detection_categories: the predicted names, also those the truth does not know (their category index is -1).
     missing: file names of photos of the truth that the predictions do not hold; their products count as missed.
     notes: sentences for the reader, each about something that changes what the numbers mean.
@@ -61,6 +63,7 @@ class Pairing:
     predicted_schema: Schema | None
     missing: list[str]
     notes: list[str]
+    detection_probabilities: list[dict[str, Any] | None]
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
@@ -151,6 +154,7 @@ def pair(truth: CocoFile, predictions: Predictions, *, where: str = "truth") -> 
         predicted_schema=predictions.schema,
         missing=[image.file_name for i, image in enumerate(truth.images) if i not in seen],
         notes=notes,
+        detection_probabilities=[_probabilities(one) for one in kept],
     )
 
 
@@ -270,6 +274,10 @@ def _objects(
         area.append(box[2] * box[3] if scored else one.area)
     score = [1.0 if one.score is None else one.score for one in items] if scored else None
     return make_objects(rows, categories, xywh=xywh, rle=rle, area=area, crowd=crowd, score=score)
+
+
+def _probabilities(one: Annotation | Result) -> dict[str, Any] | None:
+    return one.probabilities if isinstance(one, Result) else one.extra.get("probabilities")
 
 
 def _detection_notes(kept, names: list[str], index: dict[str, int], truth: Objects, found: Objects) -> list[str]:
