@@ -5,7 +5,7 @@ answers are accepted from a threshold of confidence on; coverage is the share ac
 that is right.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from ..datasets.errors import InputError
 from ..seg.bootstrap import draws, group_numbers, percentiles
 
 PRECISION = 0.95
+_CELLS = 1_000_000  # of the bootstrap's tables, groups x thresholds: 16 MB
+_FEWEST_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -90,32 +92,57 @@ def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> CoverageCurve:
     return CoverageCurve(np.asarray(confidence, np.float64)[order][ends], ends + 1.0, hits[ends], len(confidence))
 
 
-def coverage_interval(
-    confidence: np.ndarray,
-    right: np.ndarray,
+def coverage_intervals(
     groups: Sequence[Hashable],
+    parts: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
     *,
     precision: float = PRECISION,
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-) -> tuple[float, float]:
-    """Bootstrap interval of the share that `coverage_curve` accepts at ``precision``; the threshold is chosen anew in
-    every draw. groups: of each of the n instances, drawn whole. (NaN, NaN) for fewer than two groups."""
+) -> dict[str, tuple[float, float]]:
+    """Bootstrap intervals of the share that can be accepted at ``precision``; the threshold is chosen anew in every draw.
+
+    groups: the group of each of n instances, drawn whole; the draws are those of ``bootstrap``. parts: by name,
+    confidence float (k,), right bool (k,) as `coverage_curve` takes them and row int64 (k,), which of the n instances
+    they are. (NaN, NaN) for fewer than two groups. Of very many groups and confidences only a few dozen thresholds,
+    spread evenly, are tried: memory stays bounded.
+    """
     check_precision(precision)
     group, count = group_numbers(groups)
+    steps = {name: _steps(*part[:2], group[part[2]], count) for name, part in parts.items()}
+    shares: dict[str, list[np.ndarray]] = {name: [] for name in parts}
+    for drawn in draws(count, resamples, seed):
+        for name, (accepted, right, sizes) in steps.items():
+            shares[name].append(_best_share(drawn @ accepted, drawn @ right, drawn @ sizes, precision))
+    return {
+        name: percentiles(np.concatenate(found) if found else np.zeros(0), level, int((steps[name][2] > 0).sum()))
+        for name, found in shares.items()
+    }
+
+
+def _steps(
+    confidence: np.ndarray, right: np.ndarray, group: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What every threshold accepts of every group, and how much of that is right: float64 (groups, thresholds) each;
+    and the groups' sizes (groups,)."""
     order, ends = _ranked(confidence, right)
-    right = np.asarray(right, np.float64)[order]
-    sizes = np.bincount(group, minlength=count).astype(np.float64)
-    shares = []
-    for drawn in draws(count, resamples, seed, cells=max(len(confidence), count)):
-        weight = drawn[:, group[order]]
-        accepted = np.cumsum(weight, axis=1)[:, ends]
-        hits = np.cumsum(weight * right, axis=1)[:, ends]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            reached = hits / accepted >= precision  # 0 / 0: nothing accepted, nothing reached
-            shares.append(np.where(reached, accepted, 0).max(axis=1, initial=0) / (drawn @ sizes))
-    return percentiles(np.concatenate(shares) if shares else np.zeros(0), level, count)
+    most = max(_FEWEST_STEPS, _CELLS // max(count, 1))
+    if len(ends) > most:
+        ends = ends[np.linspace(0, len(ends) - 1, most).round().astype(np.int64)]
+    steps = np.zeros((2, count, len(ends)))
+    cell = group[order], np.searchsorted(ends, np.arange(len(order)))
+    np.add.at(steps[0], cell, 1.0)
+    np.add.at(steps[1], cell, np.asarray(right, np.float64)[order])
+    accepted, hits = steps.cumsum(axis=2)
+    return accepted, hits, np.bincount(group, minlength=count).astype(np.float64)
+
+
+def _best_share(accepted: np.ndarray, right: np.ndarray, total: np.ndarray, precision: float) -> np.ndarray:
+    """Of b draws: accepted, right float64 (b, thresholds), total (b,) -> the share accepted, float64 (b,)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        reached = right / accepted >= precision  # 0 / 0: nothing accepted, nothing reached
+        return np.where(reached, accepted, 0).max(axis=1, initial=0) / total
 
 
 def _ranked(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
