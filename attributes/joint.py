@@ -1,29 +1,21 @@
 """Masks, categories and attributes judged together: all figures of one set of predictions."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..datasets.errors import InputError
-from ..datasets.schema import Attribute, Schema, listed
+from ..datasets.schema import listed
 from ..seg.bootstrap import bootstrap
 from ..seg.coco_eval import coco_numbers
 from ..seg.matching import Matches, best_boundary_f, match
 from ..seg.pairing import Pairing
-from .evaluation import (
-    LabelMetrics,
-    NumberMetrics,
-    attribute_columns,
-    confusion_counts,
-    label_results,
-    label_statistics,
-    label_table,
-    number_results,
-    number_statistics,
-    number_table,
-)
+from .coverage import PRECISION, check_precision, coverage_intervals
+from .evaluation import LabelMetrics, NumberMetrics
+from .joint_attributes import comparable_attributes, matched_attributes
+
+__all__ = ["JointConfig", "JointMetrics", "comparable_attributes", "joint_metrics"]
 
 POOR_IOU = 0.8  # below it a mask needs a person's hand
 
@@ -32,7 +24,8 @@ POOR_IOU = 0.8  # below it a mask needs a person's hand
 class JointConfig:
     """iou_thr: a detection is a product's from this IoU on. score_thr: detections below it take part in the COCO numbers
     only. boundary_px: tolerance of the boundary F. class_agnostic: leave out the COCO numbers by category. group_by: the
-    key of an image that names what is drawn in the bootstrap (None: the image)."""
+    key of an image that names what is drawn in the bootstrap (None: the image). precision: the one that the coverage of
+    attributes is told at (``coverage95``)."""
 
     iou_thr: float = 0.5
     score_thr: float = 0.0
@@ -41,10 +34,12 @@ class JointConfig:
     group_by: str | None = None
     resamples: int = 1000
     seed: int = 0
+    precision: float = PRECISION
 
     def __post_init__(self) -> None:
         if not 0 < self.iou_thr <= 1:
             raise InputError(f"iou_thr is {self.iou_thr}; expected above 0, at most 1.")
+        check_precision(self.precision)
         if self.boundary_px < 1 or self.resamples < 1:
             raise InputError(
                 f"boundary_px is {self.boundary_px}, resamples {self.resamples}; expected at least 1 of each."
@@ -60,7 +55,8 @@ class JointMetrics:
     reader. parts: what the intervals were made of, {prefix of a key: (table, statistic)} as ``bootstrap`` has it, a row
     of each table per true product, whose group is in ``row_groups``; two runs over one truth have the same rows.
     photo_groups: the group of every photo. matched: int64 (k, 2), rows of truth and detections that are one product;
-    extra: int64 (e,), rows of the other detections that take part and lie on no crowd region."""
+    extra: int64 (e,), rows of the other detections that take part and lie on no crowd region. by_category: true category
+    -> attribute -> its metrics on that category's products."""
 
     numbers: dict[str, float]
     intervals: dict[str, tuple[float, float]]
@@ -75,6 +71,7 @@ class JointMetrics:
     photo_groups: list[Any] = field(default_factory=list, repr=False)
     matched: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64), repr=False)
     extra: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    by_category: dict[str, dict[str, LabelMetrics | NumberMetrics]] = field(default_factory=dict, repr=False)
 
     def flat(self) -> dict[str, float | None]:
         """``numbers`` and, as ``<key>/ci95_low`` and ``/ci95_high``, ``intervals``; None where undefined (no JSON NaN)."""
@@ -114,23 +111,28 @@ def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointM
     }
     parts: dict[str, tuple[np.ndarray, Any]] = {"product": _product_part(pairing, detections, matches, config)}
     numbers |= {f"product/{k}": float(v) for k, v in parts["product"][1](parts["product"][0].sum(axis=0)).items()}
-    rows = _MatchedRows(matches.truth, confident[matches.detection], len(pairing.truth))
-    category = _category(pairing, rows, parts, notes)
-    attributes = _attributes(pairing, rows, parts, notes)
-    for prefix, one in ([("category", category)] if category else []) + [
-        (f"attributes/{n}", a) for n, a in attributes.items()
-    ]:
-        numbers |= {f"{prefix}/{key}": value for key, value in one.flat().items()}
+    detected = confident[matches.detection]
+    read = matched_attributes(pairing, matches.truth, detected, notes, precision=config.precision)
+    parts |= read.parts
+    numbers |= read.flat()
     parts = {name: (table[product], statistic) for name, (table, statistic) in parts.items()}
     own = [groups[i] for i in pairing.truth.image[product]]
     intervals = bootstrap(own, parts, resamples=config.resamples, seed=config.seed)
+    place = np.cumsum(product) - 1  # of a true instance among the products
+    intervals |= coverage_intervals(
+        own,
+        {key: (confidence, right, place[row]) for key, (confidence, right, row) in read.coverage.items()},
+        precision=config.precision,
+        resamples=config.resamples,
+        seed=config.seed,
+    )
     intervals = {key: value for key, value in intervals.items() if key in numbers and np.isfinite(value).all()}
     best = np.append(confident, -1)[matches.best_detection]  # -1 stays -1
     return JointMetrics(
         numbers,
         intervals,
-        category,
-        attributes,
+        read.category,
+        read.attributes,
         len(set(own)),
         matches.best_iou,
         best,
@@ -138,24 +140,10 @@ def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointM
         parts=parts,
         row_groups=own,
         photo_groups=groups,
-        matched=np.column_stack([rows.truth, rows.detection]),
-        extra=np.setdiff1d(confident[~matches.excused], rows.detection),
+        by_category=read.by_category,
+        matched=np.column_stack([matches.truth, detected]),
+        extra=np.setdiff1d(confident[~matches.excused], detected),
     )
-
-
-@dataclass(frozen=True)
-class _MatchedRows:
-    """truth[i] and detection[i] are one product: int64 (k,), rows of the pairing's columns."""
-
-    truth: np.ndarray
-    detection: np.ndarray
-    truth_count: int
-
-    def spread(self, table: np.ndarray) -> np.ndarray:
-        """A table of the matched (k, c) as one of all true instances (n, c), zero where unmatched."""
-        found = np.zeros((self.truth_count, table.shape[1]))
-        found[self.truth] = table
-        return found
 
 
 def _coco(pairing: Pairing, config: JointConfig, notes: list[str]) -> dict[str, float]:
@@ -209,98 +197,3 @@ def _product_part(pairing: Pairing, detections, matches: Matches, config: JointC
             return {name: sums[..., i] / sums[..., 0] for i, name in enumerate(names, 1)}
 
     return np.column_stack(columns).astype(np.float64), statistic
-
-
-def _category(pairing: Pairing, rows: _MatchedRows, parts: dict, notes: list[str]) -> LabelMetrics | None:
-    names = [pairing.detection_categories[j] for j in rows.detection]
-    if names and not set(names) & set(pairing.categories):
-        notes.append("The category could not be judged: no predicted name is one of the truth's.")
-        return None
-    truth = [[pairing.categories[pairing.truth.category[i]]] for i in rows.truth]
-    return _labels("category", truth, [[name] for name in names], pairing.categories, False, rows, parts)
-
-
-def _labels(prefix, truth, pred, values: Sequence[str], multi: bool, rows: _MatchedRows, parts: dict) -> LabelMetrics:
-    table = label_table(truth, pred, values)
-    parts[prefix] = rows.spread(table), label_statistics
-    return label_results(table.sum(axis=0), confusion_counts(truth, pred, values), values, multi=multi)
-
-
-def _attributes(
-    pairing: Pairing, rows: _MatchedRows, parts: dict, notes: list[str]
-) -> dict[str, LabelMetrics | NumberMetrics]:
-    truth_dicts = [pairing.truth_attributes[i] for i in rows.truth]
-    pred_dicts = [pairing.detection_attributes[j] for j in rows.detection]
-    found: dict[str, LabelMetrics | NumberMetrics] = {}
-    for attribute in comparable_attributes(pairing, notes):
-        prefix = f"attributes/{attribute.name}"
-        truth, pred = (attribute_columns(attribute, dicts) for dicts in (truth_dicts, pred_dicts))
-        if attribute.kind == "number":
-            table = number_table(truth, pred)
-            parts[prefix] = rows.spread(table), number_statistics
-            found[attribute.name] = number_results(table.sum(axis=0))
-        else:
-            multi = attribute.kind == "multi"
-            found[attribute.name] = _labels(prefix, truth, pred, attribute.values, multi, rows, parts)
-    return found
-
-
-def comparable_attributes(pairing: Pairing, notes: list[str]) -> list[Attribute]:
-    """The truth's attributes that the predictions hold in the same form; adds to ``notes`` what is left out and why.
-
-    Where the predictions carry no schema, an attribute counts as predicted when any detection has it.
-    """
-    predicted = pairing.predicted_schema
-    if predicted is None or not len(predicted):
-        names = {name for one in pairing.detection_attributes for name in one}
-        predicted = Schema(attribute for attribute in pairing.schema if attribute.name in names)
-        extra = sorted(names - {attribute.name for attribute in pairing.schema})
-    else:
-        extra = [attribute.name for attribute in predicted if attribute.name not in pairing.schema]
-    if not len(pairing.schema):
-        notes.append("The truth has no attribute_schema: no attributes are compared.")
-        return []
-    common = [attribute for attribute in pairing.schema if attribute.name in predicted]
-    absent = [attribute.name for attribute in pairing.schema if attribute.name not in predicted]
-    if not common:
-        notes.append(
-            f"No attribute in common: the truth has {listed(absent)}, the predictions {listed(extra) or 'none'}."
-        )
-        return []
-    if absent:
-        notes.append(f"Not predicted, so not judged: {listed(absent)}.")
-    if extra:
-        notes.append(f"Predicted, but not in the truth: {listed(extra)}.")
-    kept = [attribute for attribute in common if _same_form(attribute, predicted[attribute.name], notes)]
-    for attribute in kept:
-        if attribute.kind != "number":
-            _value_notes(attribute, predicted[attribute.name], pairing, notes)
-    return kept
-
-
-def _same_form(truth: Attribute, predicted: Attribute, notes: list[str]) -> bool:
-    if truth.kind != predicted.kind:
-        notes.append(f"{truth.name} is {truth.kind} in the truth, {predicted.kind} in the predictions: not compared.")
-    elif truth.unit != predicted.unit:
-        notes.append(
-            f"{truth.name} is in {truth.unit} in the truth, {predicted.unit} in the predictions: not compared."
-        )
-    else:
-        return True
-    return False
-
-
-def _value_notes(truth: Attribute, predicted: Attribute, pairing: Pairing, notes: list[str]) -> None:
-    """True values that cannot be predicted, and predicted values that cannot be true: both count as wrong."""
-    columns = attribute_columns(truth, pairing.truth_attributes)
-    never = [value for value in truth.values if value not in predicted.values]
-    if hit := sum(any(value in never for value in one or ()) for one in columns):
-        notes.append(
-            f"{truth.name}: the predictor does not know {listed(never)}, the truth of {hit:,} instance"
-            f"{'s' if hit > 1 else ''}: counted as wrong."
-        )
-    seen = {value for one in attribute_columns(truth, pairing.detection_attributes) for value in one or ()}
-    if strange := sorted(seen - set(truth.values)):
-        notes.append(
-            f"{truth.name}: predicted values that the truth does not know ({listed(strange)}): counted as wrong."
-        )
