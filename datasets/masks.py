@@ -120,6 +120,11 @@ def area(rle: Rle) -> int:
     return int(coco_mask.area(_native(rle)))
 
 
+def areas(rles: Sequence[Rle]) -> np.ndarray:
+    """``area`` of many, float64 (n,)."""
+    return np.fromiter((coco_mask.area(_native(rle)) for rle in rles), np.float64, len(rles))
+
+
 def xywh(rle: Rle) -> tuple[float, float, float, float]:
     """Tight box (x, y, w, h) in px; all zero for an empty mask."""
     return tuple(float(v) for v in coco_mask.toBbox(_native(rle)))

@@ -1,0 +1,99 @@
+"""Instances of one set of photos as columns: what every evaluator takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..datasets import masks
+from ..datasets.errors import InputError
+
+
+@dataclass(frozen=True)
+class Objects:
+    """n instances (truth or detections) of one set of photos, as columns of equal length.
+
+    image: int64 (n,), index into the set's photos. category: int64 (n,), index into the set's categories, -1 for one
+    that the set does not know. xywh: float64 (n, 4), px. rle: n masks ``{"size": [h, w], "counts": str}``, or None when
+    there are boxes only. area: float64 (n,), px, the annotation's own (used for truth only). crowd: bool (n,).
+    score: float64 (n,) (detections only; ones for truth).
+    """
+
+    image: np.ndarray
+    category: np.ndarray
+    xywh: np.ndarray
+    rle: list[dict] | None
+    area: np.ndarray
+    crowd: np.ndarray
+    score: np.ndarray
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.image), len(self.category), len(self.xywh), len(self.area), len(self.crowd)}
+        lengths |= {len(self.score)} | ({len(self.rle)} if self.rle is not None else set())
+        if len(lengths) != 1:
+            raise InputError(f"Objects: columns of different lengths {sorted(lengths)}; give one value per instance.")
+        if not np.isfinite(self.score).all():
+            raise InputError(
+                f"Objects: score {self.score[~np.isfinite(self.score)][0]} of instance "
+                f"{int(np.flatnonzero(~np.isfinite(self.score))[0])}; scores must be finite numbers."
+            )
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def select(self, keep: np.ndarray) -> "Objects":
+        """The instances at ``keep``: bool (n,) or int (k,)."""
+        index = np.flatnonzero(keep) if keep.dtype == bool else keep
+        rle = None if self.rle is None else [self.rle[i] for i in index.tolist()]
+        columns = (self.image, self.category, self.xywh, self.area, self.crowd, self.score)
+        image, category, xywh, area, crowd, score = (column[index] for column in columns)
+        return Objects(image, category, xywh, rle, area, crowd, score)
+
+
+def make_objects(
+    image: Sequence[int],
+    category: Sequence[int],
+    *,
+    xywh: Sequence[Sequence[float]] | None = None,
+    rle: list[dict] | None = None,
+    area: Sequence[float] | None = None,
+    crowd: Sequence[bool] | None = None,
+    score: Sequence[float] | None = None,
+) -> Objects:
+    """Columns from plain lists. Give boxes (xywh, px), masks (RLE) or both; what is missing comes from the masks."""
+    n = len(image)
+    if xywh is None and rle is None and n:
+        raise InputError("make_objects: neither boxes nor masks; give xywh, rle or both.")
+    if xywh is None:
+        xywh = [masks.xywh(one) for one in rle or ()]
+    xywh = np.asarray(xywh, np.float64).reshape(-1, 4)
+    if area is None:
+        area = [masks.area(one) for one in rle] if rle is not None else xywh[:, 2] * xywh[:, 3]
+    return Objects(
+        np.asarray(image, np.int64).reshape(-1),
+        np.asarray(category, np.int64).reshape(-1),
+        xywh,
+        list(rle) if rle is not None else None,
+        np.asarray(area, np.float64).reshape(-1),
+        np.zeros(n, bool) if crowd is None else np.asarray(crowd, bool).reshape(-1),
+        np.ones(n) if score is None else np.asarray(score, np.float64).reshape(-1),
+    )
+
+
+def join_objects(parts: Sequence[Objects], first_image: Sequence[int]) -> Objects:
+    """Several sets of photos as one. ``first_image``: what is added to the image indices of every part.
+
+    There are masks where every part with an instance has them.
+    """
+    if not parts:
+        return make_objects([], [], rle=[])
+    masked = all(part.rle is not None for part in parts if len(part))
+    return Objects(
+        np.concatenate([part.image + first for part, first in zip(parts, first_image, strict=True)]),
+        np.concatenate([part.category for part in parts]),
+        np.concatenate([part.xywh for part in parts]),
+        [rle for part in parts for rle in part.rle or ()] if masked else None,
+        np.concatenate([part.area for part in parts]),
+        np.concatenate([part.crowd for part in parts]),
+        np.concatenate([part.score for part in parts]),
+    )
