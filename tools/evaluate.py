@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from ..attributes.evaluation import LabelMetrics
-from ..attributes.joint import JointConfig, JointMetrics, joint_metrics
-from ..datasets.coco import read_coco
 from ..datasets.errors import InputError
 from ..datasets.files import atomic_path, write_atomic
-from ..seg.pairing import Pairing, pair, read_predictions
+from .gates import failures, parse_gates
+from .measure import Evaluation, check_out, measure
 
 if TYPE_CHECKING:
     from PIL import Image
+
+_Repeated = tyro.conf.UseAppendAction
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,25 @@ class EvaluateConfig:
     accuracy, macro-F1 and confusion of category and attributes, with 95 % intervals.
 
     Photos are matched by file name, categories by name (in a COCO results list both by id). Photos outside the truth
-    take no part; photos of the truth without predictions count as missed.
+    take no part; photos of the truth without predictions count as missed. Exit code 1 where a --fail-under or
+    --fail-over is not held.
     """
 
     gt: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="GT")]
     """The truth: a COCO file with attributes."""
-    pred: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="PRED")]
+    pred: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="PRED")] = None
     """predictions.json (or the folder it lies in), or a COCO results list."""
+    compare: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="RUN_A RUN_B")] = None
+    """Two predictions in the place of PRED: judges RUN_B, and by how much it differs from RUN_A (paired bootstrap)."""
     out: Path | None = None
-    """Folder for metrics.json, worst.jpg (the worst masks) and the confusion matrices as PNG and CSV."""
+    """Folder for report.html (curves, tables, the worst mistakes; opens offline), metrics.json, worst.jpg and the
+    confusion matrices as PNG and CSV."""
     images: Path | None = None
-    """Folder that the file names of GT start from, for worst.jpg; by default the folder of GT."""
+    """Folder that the file names of GT start from, for the pictures; by default the folder of GT."""
+    fail_under: Annotated[_Repeated[tuple[str, ...]], tyro.conf.arg(metavar="KEY=NUMBER")] = ()
+    """Exit with 1 when a figure of metrics.json is below: --fail-under segm/AP=0.40 (may be repeated)."""
+    fail_over: Annotated[_Repeated[tuple[str, ...]], tyro.conf.arg(metavar="KEY=NUMBER")] = ()
+    """The same for figures that should be small, such as an error: --fail-over attributes/length/mae=2.5."""
     iou_thr: float = 0.5
     """A detection is a product's from this IoU on (one to one, whatever the category)."""
     score_thr: float = 0.0
@@ -52,48 +60,38 @@ class EvaluateConfig:
     """Draws of the bootstrap."""
     seed: int = 0
     """Of the bootstrap."""
+    mistakes: int = 12
+    """Pictures of each kind of mistake in the report."""
     json: bool = False
     """Print the flat metrics as JSON, and nothing else, to the standard output."""
 
 
-def evaluate(config: EvaluateConfig) -> tuple[Pairing, JointMetrics]:
-    """Read both files and measure. Raises InputError for whatever the user can mend."""
-    joint = JointConfig(
-        iou_thr=config.iou_thr,
-        score_thr=config.score_thr,
-        boundary_px=config.boundary_px,
-        class_agnostic=config.class_agnostic,
-        group_by=config.group_by,
-        resamples=config.resamples,
-        seed=config.seed,
-    )
+def check(config: EvaluateConfig) -> None:
+    """Raises InputError for flags that do not go together, before anything is read."""
+    if config.compare is not None and config.pred is not None:
+        raise InputError("PRED and --compare RUN_A RUN_B: give one of them; --compare judges RUN_B.")
+    if config.compare is None and config.pred is None:
+        raise InputError("no predictions: expected segattr evaluate GT PRED, or GT --compare RUN_A RUN_B.")
+    if config.mistakes < 0:
+        raise InputError(f"--mistakes {config.mistakes}: expected 0 or more.")
     if config.out is not None:
-        _check_out(config.out)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        truth, predictions = read_coco(config.gt), read_predictions(config.pred)
-    pairing = pair(truth, predictions, where=str(config.gt))
-    pairing.notes[:0] = [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
-    return pairing, joint_metrics(pairing, joint)
+        check_out(config.out)
 
 
-def _check_out(out: Path) -> None:
-    for part in (out, *out.parents):
-        if part.exists() and not part.is_dir():
-            raise InputError(f"--out {out}: {part} is a file; expected a folder.")
-
-
-def write_results(pairing: Pairing, metrics: JointMetrics, config: EvaluateConfig) -> list[Path]:
+def write_results(found: Evaluation, config: EvaluateConfig) -> list[Path]:
     """Fill ``config.out``: the paths written, each whole or not at all.
 
-    metrics.json (flat), the confusion matrices of category and attributes, and worst.jpg where the photos are found.
-    Raises InputError when they are not, though ``config.images`` was given.
+    metrics.json (flat), report.html, the confusion matrices of category and attributes, and worst.jpg where the photos
+    are found. Raises InputError when they are not, though ``config.images`` was given.
     """
     from .confusion import draw_confusion, write_confusion_csv
+    from .evaluate_report import write_report
 
-    out = config.out
-    written = [out / "metrics.json"]
-    write_atomic(written[0], json.dumps(metrics.flat(), indent=1) + "\n")
+    out, metrics = config.out, found.metrics
+    written = [out / "metrics.json", out / "report.html"]
+    write_atomic(written[0], json.dumps(found.flat(), indent=1) + "\n")
+    worst = _write_worst(found, config)
+    write_report(found, config, written[1])
     labelled = {"category": metrics.category} | {f"attribute_{name}": one for name, one in metrics.attributes.items()}
     for name, one in labelled.items():
         if isinstance(one, LabelMetrics) and one.support:
@@ -101,18 +99,18 @@ def write_results(pairing: Pairing, metrics: JointMetrics, config: EvaluateConfi
             written += [out / f"{stem}.png", out / f"{stem}.csv"]
             _save(draw_confusion(one, title=name.removeprefix("attribute_")), written[-2])
             write_confusion_csv(one, written[-1])
-    return written + _write_worst(pairing, metrics, config)
+    return written + worst
 
 
-def _write_worst(pairing: Pairing, metrics: JointMetrics, config: EvaluateConfig) -> list[Path]:
+def _write_worst(found: Evaluation, config: EvaluateConfig) -> list[Path]:
     from .worst import draw_worst
 
     try:
-        sheet = draw_worst(pairing, metrics, config.images or config.gt.parent)
+        sheet = draw_worst(found.pairing, found.metrics, config.images or config.gt.parent)
     except InputError as error:
         if config.images is not None:
             raise
-        metrics.notes.append(f"No worst.jpg, the photos were not found: {error}")
+        found.notes.append(f"No worst.jpg and no photos in the report, they were not found: {error}")
         return []
     if sheet is None:
         return []
@@ -126,23 +124,28 @@ def _save(picture: "Image.Image", path: Path) -> None:
 
 
 def run(config: EvaluateConfig) -> int:
-    """The verb: measure, write, print. Returns 0."""
-    pairing, metrics = evaluate(config)
+    """The verb: measure, write, print. Returns 0, or 1 where a figure is not what --fail-under or --fail-over ask for."""
+    check(config)
+    gates = parse_gates(config.fail_under, config.fail_over)
+    found = measure(config)
+    failed = failures(gates, found.flat())
     try:
-        written = write_results(pairing, metrics, config) if config.out is not None else []
+        written = write_results(found, config) if config.out is not None else []
     except OSError as error:
         raise InputError(f"--out {config.out}: cannot be written ({error.strerror}).") from error
     if config.json:
-        print(json.dumps(metrics.flat(), indent=1))
-        for note in metrics.notes:
+        print(json.dumps(found.flat(), indent=1))
+        for note in found.notes:
             print(f"segattr: note: {note}", file=sys.stderr)
-        return 0
-    from .evaluate_tables import print_tables
+    else:
+        from .evaluate_tables import print_tables
 
-    print_tables(pairing, metrics, config)
-    for path in written:
-        print(f"  {path}")
-    return 0
+        print_tables(found, config)
+        for path in written:
+            print(f"  {path}")
+    for sentence in failed:
+        print(f"segattr: failed: {sentence}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def main(argv: list[str]) -> int:

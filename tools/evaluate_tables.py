@@ -15,6 +15,8 @@ from ..attributes.evaluation import LabelMetrics, NumberMetrics
 from ..attributes.joint import JointMetrics
 from ..seg.coco_eval import COCO_KEYS
 from ..seg.pairing import Pairing
+from .compare import Comparison
+from .measure import Evaluation
 
 if TYPE_CHECKING:
     from .evaluate import EvaluateConfig
@@ -28,8 +30,9 @@ _ROWS = {
 }
 
 
-def print_tables(pairing: Pairing, metrics: JointMetrics, config: "EvaluateConfig") -> None:
+def print_tables(found: Evaluation, config: "EvaluateConfig") -> None:
     """Everything, most important first; notes last, where they are seen."""
+    pairing, metrics = found.pairing, found.metrics
     console = Console(highlight=False)
     if console.width > _WIDTH or not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
@@ -41,13 +44,15 @@ def print_tables(pairing: Pairing, metrics: JointMetrics, config: "EvaluateConfi
     details = list(_value_tables(metrics))
     if details:
         console.print(Columns(details, padding=(1, 2)))
+    if found.comparison is not None:
+        console.print(_comparison_table(found.comparison))
     if metrics.intervals:
         unit = config.group_by or "photo"
         console.print(
             f"\n[dim]In brackets: 95 % bootstrap intervals, {config.resamples:,} draws of {metrics.groups:,} groups "
             f"(by {escape(unit)}).[/]"
         )
-    for note in metrics.notes:
+    for note in found.notes + (found.comparison.notes if found.comparison else []):
         console.print(Text("note: ", style="yellow") + Text(note))
 
 
@@ -145,6 +150,20 @@ def _value_tables(metrics: JointMetrics) -> Iterator[Table]:
                 figures = (_short(row.precision), _short(row.recall), _short(row.f1))
                 table.add_row(escape(value), str(row.support), *figures, escape(_taken_for(one, value)))
         yield table
+
+
+def _comparison_table(comparison: Comparison) -> Table:
+    table = _table("\nB against A: paired differences, 95 %", "A", "B", "B - A", "interval")
+    table.add_column("", no_wrap=True)
+    style = {"better": "green", "worse": "red", "unclear": "dim", "equal": "dim"}
+    for row in comparison.rows:
+        if row.key.endswith(("macro_precision", "macro_recall")):
+            continue  # the report has them
+        figures = (_figure(row.a), _figure(row.b), f"{row.difference:+.3f}")
+        table.add_row(
+            escape(row.key), *figures, f"{row.low:+.3f} {row.high:+.3f}", f"[{style[row.verdict]}]{row.verdict}[/]"
+        )
+    return table
 
 
 def _short(value: float) -> str:

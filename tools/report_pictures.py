@@ -62,12 +62,13 @@ def pictures(pairs: Iterator[tuple[Photo, Record]], folder: Path) -> Iterator[tu
 def _picture(photo: Photo, record: Record, folder: Path) -> Picture:
     scale = (WIDE_PX if len(record.items) > 1 else THUMB_PX) / max(record.width, record.height)
     width, height = max(1, round(record.width * scale)), max(1, round(record.height * scale))
-    paths = tuple(_outline(item["segmentation"], width, height) for item in record.items)
+    paths = tuple(outline(item["segmentation"], width, height) for item in record.items)
     href = quote(Path(os.path.relpath(photo.path, folder)).as_posix(), safe="/", errors="surrogateescape")
-    return Picture(width, height, _thumbnail(photo.path, width, height), paths, href)
+    return Picture(width, height, thumbnail(photo.path, width, height), paths, href)
 
 
-def _thumbnail(path: Path, width: int, height: int) -> str:
+def thumbnail(path: Path, width: int, height: int) -> str:
+    """A photo as JPEG data URI of this size, px; "" where it is gone or broken."""
     try:
         rgb = _shrunk_jpeg(path, 2 * max(width, height))
         rgb = load_rgb(path) if rgb is None else rgb
@@ -93,7 +94,7 @@ def _shrunk_jpeg(path: Path, least_px: int) -> np.ndarray | None:
         return np.array(ImageOps.exif_transpose(picture))
 
 
-def _outline(rle: dict, width: int, height: int) -> str:
+def outline(rle: dict, width: int, height: int) -> str:
     """SVG path data of a mask at thumbnail size; smoothed at twice that, so that it stays crisp on a dense screen."""
     mask = cv2.resize(masks.decode(rle) * 255, (2 * width, 2 * height), interpolation=cv2.INTER_AREA)
     rings = [ring for part in masks.polygons(mask > 127, tolerance_px=0.7) for ring in part]

@@ -91,7 +91,7 @@ def test_out_holds_flat_metrics_and_confusion_matrices(files, tmp_path, capsys):
     assert set(keys) <= set(metrics)
     assert metrics["category/accuracy"] == 1
     names = {path.name for path in out.iterdir()}
-    assert names == {"metrics.json"} | {
+    assert names == {"metrics.json", "report.html"} | {
         f"confusion_{name}.{kind}"
         for name in ("category", "attribute_color", "attribute_fit_cut")
         for kind in ("png", "csv")
@@ -113,7 +113,7 @@ def test_worst_masks_are_drawn_where_the_photos_are(files, tmp_path, capsys):
         Image.new("RGB", (120, 100), (90, 90, 200)).save(photos / f"{i}.jpg")
     arguments = ["evaluate", *files, "--out", str(tmp_path / "m")]
     assert main(arguments) == 0
-    assert "No worst.jpg, the photos were not found" in " ".join(capsys.readouterr().out.split())
+    assert "No worst.jpg and no photos in the report" in " ".join(capsys.readouterr().out.split())
     assert main([*arguments, "--images", str(photos.parent)]) == 0
     with Image.open(tmp_path / "m" / "worst.jpg") as sheet:
         assert (np.asarray(sheet)[:, :, 1] > 150).any()  # green outlines on blue photos

@@ -1,0 +1,168 @@
+"""report.html of `segattr evaluate`: one file that opens offline, without a script.
+
+Whatever comes from a file name, a category or a schema goes through `escape`; the page's own policy lets nothing in
+from outside and no script run.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..attributes.joint import JointMetrics
+from ..datasets.errors import InputError
+from ..datasets.files import write_atomic
+from ..seg.coco_eval import COCO_KEYS
+from .measure import Evaluation
+from .report_attributes import attribute_sections
+from .report_charts import Markup, table
+from .report_mistakes import mistakes_html, photo_thumbnails, worst_mistakes
+
+if TYPE_CHECKING:
+    from .evaluate import EvaluateConfig
+
+STATIC = Path(__file__).parent / "static"
+COCO_ROWS = {
+    "segm": "masks, by category",
+    "segm-agnostic": "masks, one class",
+    "bbox": "boxes, by category",
+    "bbox-agnostic": "boxes, one class",
+}
+
+
+def write_report(found: Evaluation, config: "EvaluateConfig", path: Path) -> None:
+    """Write the page. Photos that are not there leave outlines without a picture (the caller has said so)."""
+    sections = [(name, title, "".join(make(found, config))) for name, title, make in SECTIONS]
+    sections = [section for section in sections if section[2]]
+    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in sections)
+    judged = str(config.pred if config.compare is None else config.compare[1])
+    head = Template((STATIC / "evaluate.html").read_text(encoding="utf-8")).substitute(
+        title=escape(judged),
+        truth=escape(str(config.gt)),
+        version=escape(__version__),
+        css=(STATIC / "evaluate.css").read_text(encoding="utf-8"),
+        tiles="".join(_tiles(found)),
+        nav=f"<div>{links}</div>",
+    )
+    body = "".join(f'<section id="{name}">\n<h2>{title}</h2>\n{html}</section>\n' for name, title, html in sections)
+    write_atomic(path, (head + body + "</main>\n</body>\n</html>\n").encode("utf-8", errors="backslashreplace"))
+
+
+def _tiles(found: Evaluation) -> Iterator[str]:
+    numbers, flat = found.metrics.numbers, found.flat()
+    counts = f"{int(numbers['images/compared']):,} of {int(numbers['images/truth']):,} photos"
+    yield _tile("products in the truth", f"{int(numbers['instances/truth']):,}", counts)
+    for key, label in (
+        ("segm/AP", "mask AP"),
+        ("segm-agnostic/AP", "mask AP, one class"),
+        ("bbox/AP", "box AP"),
+        ("joint/segm/AP", "joint AP, masks and attributes"),
+        ("product/iou", "mean IoU"),
+        ("category/accuracy", "category right"),
+        *((f"attributes/{name}/accuracy", f"{name} right") for name in found.metrics.attributes),
+        *((f"attributes/{name}/mae", f"{name}: mean error") for name in found.metrics.attributes),
+    ):
+        value = flat.get(key)
+        if value is not None and math.isfinite(value) and not (key == "bbox/AP" and "segm/AP" in numbers):
+            yield _tile(label, "-" if value == -1 else f"{value:.3f}", interval(found.metrics, key))
+
+
+def _tile(label: str, value: str, small: str) -> str:
+    return f"<div><dt>{escape(label)}</dt><dd>{value}<small>{escape(small) or '&nbsp;'}</small></dd></div>"
+
+
+def interval(metrics: JointMetrics, key: str) -> str:
+    """ "0.61 to 0.68", or "" where there is no interval."""
+    if key not in metrics.intervals:
+        return ""
+    low, high = metrics.intervals[key]
+    return f"{low:.3f} to {high:.3f}"
+
+
+def _with_interval(metrics: JointMetrics, key: str) -> Markup:
+    value = metrics.numbers[key]
+    small = interval(metrics, key)
+    return (
+        Markup(f"{value:.3f}" + (f"<small>{small}</small>" if small else "")) if math.isfinite(value) else Markup("-")
+    )
+
+
+def _masks(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
+    numbers, metrics = found.metrics.numbers, found.metrics
+    yield "<p>AP: mean over IoU .50 to .95 and over categories, 100 detections a photo. A dash: no truth of that size.</p>\n"
+    rows = [
+        [label, *("-" if numbers[f"{prefix}/{key}"] < 0 else f"{numbers[f'{prefix}/{key}']:.3f}" for key in COCO_KEYS)]
+        for prefix, label in COCO_ROWS.items()
+        if f"{prefix}/AP" in numbers
+    ]
+    yield table(["", *COCO_KEYS], rows, title="COCO")
+    kind = "mask" if found.pairing.masked else "box"
+    names = {"iou": f"{kind} IoU, mean", "iou_below_80": "IoU below 0.8", "found": f"found at IoU {config.iou_thr:g}"}
+    if found.pairing.masked:
+        names["boundary_f"] = f"boundary F, {config.boundary_px} px"
+    cells = [_with_interval(metrics, f"product/{name}") for name in names]
+    yield table(list(names.values()), [cells], title="Products: the best detection of each")
+
+
+def _comparison(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
+    if found.comparison is None:
+        return
+    one = found.comparison
+    yield (
+        f"<p>A is {escape(one.names[0])}, B is {escape(one.names[1])}. Both are judged on the same photos; the intervals "
+        f"(95 %, {config.resamples:,} draws of {one.groups:,} groups) are of the difference B - A. A row is unclear where "
+        "its interval holds 0.</p>\n"
+    )
+    rows = [
+        [
+            row.key,
+            f"{row.a:.3f}",
+            f"{row.b:.3f}",
+            f"{row.difference:+.3f}",
+            f"{row.low:+.3f} to {row.high:+.3f}",
+            Markup(f'<span class="{row.verdict}">{row.verdict}</span>'),
+        ]
+        for row in one.rows
+    ]
+    yield table(["figure", "A", "B", "B - A", "95 % interval", ""], rows)
+
+
+def _attributes(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
+    yield from attribute_sections(found.metrics)
+
+
+def _mistakes(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
+    groups = worst_mistakes(found.pairing, found.metrics, count=config.mistakes)
+    if not groups:
+        return
+    try:
+        thumbnails = photo_thumbnails(found.pairing, groups, config.images or config.gt.parent)
+    except InputError:
+        thumbnails = {}
+    yield '<p class="legend"><span><i class="t"></i>truth</span><span><i class="d"></i>prediction</span></p>\n'
+    yield from mistakes_html(found.pairing, groups, thumbnails)
+
+
+def _notes(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
+    unit = escape(config.group_by or "photo")
+    notes = found.notes + (found.comparison.notes if found.comparison else [])
+    if found.metrics.intervals:
+        notes = [
+            *notes,
+            f"Intervals: 95 %, percentile bootstrap, {config.resamples:,} draws of {found.metrics.groups:,} groups (by {unit}).",
+        ]
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    yield f'<ul class="notes">{items}</ul>\n' if items else ""
+
+
+Section = Callable[[Evaluation, "EvaluateConfig"], Iterator[str]]
+SECTIONS: tuple[tuple[str, str, Section], ...] = (
+    ("compare", "B against A", _comparison),
+    ("masks", "Masks and boxes", _masks),
+    ("attributes", "Category and attributes", _attributes),
+    ("mistakes", "Worst mistakes", _mistakes),
+    ("notes", "Notes", _notes),
+)

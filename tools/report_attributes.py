@@ -1,0 +1,121 @@
+"""Category and attributes in the evaluation report: tables, confusion, calibration, coverage."""
+
+import math
+from collections.abc import Iterator
+from html import escape
+
+from ..attributes.evaluation import LabelMetrics, NumberMetrics
+from ..attributes.joint import JointMetrics
+from .report_charts import Series, confusion, lines, meter, reliability_plot, table
+
+WIDE_MATRIX = 13  # of more values a confusion matrix is as wide as the page
+
+
+def attribute_sections(metrics: JointMetrics) -> Iterator[str]:
+    """A summary, then every attribute by itself."""
+    named = {"category": metrics.category} if metrics.category is not None else {}
+    named |= metrics.attributes
+    labels = {name: one for name, one in named.items() if isinstance(one, LabelMetrics) and one.support}
+    numbers = {name: one for name, one in named.items() if isinstance(one, NumberMetrics) and one.support}
+    if not labels and not numbers:
+        return
+    yield "<p>Read from products that a detection matches. Unknown labels never count, a missing answer counts as wrong.</p>\n"
+    if labels:
+        yield _summary(labels)
+    if numbers:
+        yield _numbers(numbers)
+    for name, one in labels.items():
+        yield f"<h3>{escape(name)} <span>{one.support:,} products</span></h3>\n"
+        yield from _label_charts(name, one)
+
+
+def _summary(labels: dict[str, LabelMetrics]) -> str:
+    probable = any(one.probability is not None for one in labels.values())
+    target = next((one.probability.coverage.target for one in labels.values() if one.probability), 0.95)
+    columns = ["", "products", "accuracy", "macro-F1", "macro-precision", "macro-recall"]
+    columns += [
+        f"filled in at {target:.0%} precision",
+        "from confidence",
+        "macro-AP",
+        "top 2",
+        "top 3",
+        "ECE",
+    ] * probable
+    rows = []
+    for name, one in labels.items():
+        row = [name, f"{one.support:,}", meter(one.accuracy), meter(one.macro_f1)]
+        row += [figure(one.macro_precision), figure(one.macro_recall)]
+        if probable:
+            row += _probable(one)
+        rows.append(row)
+    return table(columns, rows)
+
+
+def _probable(one: LabelMetrics) -> list[str]:
+    p = one.probability
+    if p is None:
+        return ["-"] * 6
+    threshold = figure(p.coverage.threshold) if p.coverage.share else "-"
+    top = [figure(p.top_k.get(k, math.nan)) for k in (2, 3)]
+    return [meter(p.coverage.share), threshold, figure(p.macro_ap), *top, figure(p.ece)]
+
+
+def _numbers(numbers: dict[str, NumberMetrics]) -> str:
+    rows = [
+        [name, f"{one.support:,}", f"{one.answered:,}", figure(one.mae), figure(one.rmse), figure(one.r2)]
+        for name, one in numbers.items()
+    ]
+    return table(["", "known", "answered", "mean absolute error", "RMSE", "R2"], rows)
+
+
+def _label_charts(name: str, one: LabelMetrics) -> Iterator[str]:
+    matrix = confusion(one, title="Confusion" + (" of first values" if one.jaccard is not None else ""))
+    wide = len(one.values) > WIDE_MATRIX
+    yield f'{matrix}<div class="grid-2">\n' if wide else f'<div class="grid-2">\n{matrix}'
+    yield f"{_values(one)}</div>\n"
+    if one.probability is None:
+        return
+    p = one.probability
+    yield '<div class="grid-2">\n'
+    curves = [Series("first value" if p.curve_set else "", p.curve.coverage, p.curve.precision)]
+    if p.curve_set:
+        curves.append(Series("whole set", p.curve_set.coverage, p.curve_set.precision))
+    chosen = p.coverage
+    if chosen.share:
+        title = f"{chosen.share:.0%} filled in at {chosen.target:.0%} precision"
+    else:
+        title = f"No confidence reaches {chosen.target:.0%} precision"
+    yield lines(
+        curves,
+        x="share of products filled in, surest first",
+        y="share of those right",
+        title=title,
+        level=chosen.target,
+    )
+    what = "whether a value is present" if one.jaccard is not None else "the answer"
+    note = f"ECE {p.ece:.3f}, of bins of equal count {p.ece_adaptive:.3f}; confidence in {what}. Faint bars hold few."
+    yield reliability_plot(p.reliability, title="Reliability", note=note)
+    yield "</div>\n"
+
+
+def _values(one: LabelMetrics) -> str:
+    p = one.probability
+    columns = ["value", "n", "precision", "recall", "F1", *(["AP", "filled in"] if p else [])]
+    rows = []
+    for value in sorted(one.per_value, key=lambda v: -one.per_value[v].support):
+        row = one.per_value[value]
+        if row.support or row.predicted:
+            cells = [value, f"{row.support:,}", figure(row.precision, 2), figure(row.recall, 2), meter(row.f1)]
+            if p:
+                own = p.per_value[value]
+                share = f"{own.recall:.0%}" if math.isfinite(own.recall) else "-"
+                cells += [figure(own.ap, 2), share]
+            rows.append(cells)
+    return table(columns, rows, title="By value")
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    """A number, or a dash where it is undefined."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"{value:.{digits}f}" if abs(value) < 100 else f"{value:,.1f}"
