@@ -32,7 +32,11 @@ class ProbabilityTable:
     true, answer: bool (n, V), the values that are true and those that were answered. prob: float64 (n, V), a row of NaN
     where there are no probabilities. rank: float64 (n,), how many values are likelier than the true first one (0: it is
     the likeliest), inf without probabilities, NaN where no value is true. confidence: float64 (n,), of the answer, NaN
-    without one; right: bool (n,). set_confidence, set_right: the same of a multi attribute's whole set.
+    without one; right: bool (n,). first_confidence, first_right: of a multi attribute's first value alone.
+
+    The answer of a multi attribute is its set. Its confidence is the probability of exactly that set if presences were
+    independent: the product of p over the values answered and 1 - p over the others. That of the first value is its p
+    times 1 - the highest p of another: a presence alone does not say which of two present values comes first.
     """
 
     true: np.ndarray
@@ -41,8 +45,8 @@ class ProbabilityTable:
     rank: np.ndarray
     confidence: np.ndarray
     right: np.ndarray
-    set_confidence: np.ndarray
-    set_right: np.ndarray
+    first_confidence: np.ndarray
+    first_right: np.ndarray
 
     def __len__(self) -> int:
         return len(self.true)
@@ -80,7 +84,8 @@ class ProbabilityMetrics:
     over equal-width bins and the bins, float64 (bins, 3): mean confidence, share right, count; ece_adaptive: over bins
     of equal count (`adaptive_calibration_error`). They judge the probability of the answer; of a multi attribute the
     presence probabilities of all values. coverage: how many instances can be filled in automatically (of a multi
-    attribute its first value); coverage_set: with the whole set right, multi only. curve, curve_set: for any precision.
+    attribute with the whole set right); coverage_first: with its first value alone, multi only. curve, curve_first: for
+    any precision. `ProbabilityTable` says what confidence their thresholds are of.
     """
 
     support: int
@@ -91,14 +96,14 @@ class ProbabilityMetrics:
     ece_adaptive: float
     reliability: np.ndarray
     coverage: Coverage
-    coverage_set: Coverage | None
+    coverage_first: Coverage | None
     curve: CoverageCurve
-    curve_set: CoverageCurve | None
+    curve_first: CoverageCurve | None
     per_value: dict[str, ValueProbability]
 
     def flat(self) -> dict[str, float]:
         """``macro_ap``, ``top2``, ``top3``, ``ece``, ``ece_adaptive``, ``answered``, ``coverage95``,
-        ``coverage95_threshold``, ``coverage95_set``, ``value/<value>/ap``, ``value/<value>/coverage95`` ...
+        ``coverage95_threshold``, ``coverage95_first``, ``value/<value>/ap``, ``value/<value>/coverage95`` ...
 
         95 is the chosen precision in percent.
         """
@@ -106,8 +111,11 @@ class ProbabilityMetrics:
         found = {"macro_ap": self.macro_ap} | {f"top{k}": share for k, share in self.top_k.items()}
         found |= {"ece": self.ece, "ece_adaptive": self.ece_adaptive, "answered": self.answered}
         found |= {key: self.coverage.share, f"{key}_threshold": self.coverage.threshold}
-        if self.coverage_set is not None:
-            found |= {f"{key}_set": self.coverage_set.share, f"{key}_set_threshold": self.coverage_set.threshold}
+        if self.coverage_first is not None:
+            found |= {
+                f"{key}_first": self.coverage_first.share,
+                f"{key}_first_threshold": self.coverage_first.threshold,
+            }
         for value, one in self.per_value.items():
             found[f"value/{value}/ap"] = one.ap
             found[f"value/{value}/{key}"] = one.coverage.share
@@ -187,22 +195,24 @@ def probability_table(
     prob = np.minimum(prob.reshape(len(known), len(index)), 1.0)
     answer = _one_hot(answers, index, strict=False)
     has = np.array([p is not None and a is not None for p, a in zip(given, answers, strict=True)], bool)
-    chosen = np.where(answer, prob, 1 - prob)
     firsts = [(_first(a), _first(b)) for a, b in zip(truth, answers, strict=True)]
+    first_right = np.array([a == b for a, b in firsts], bool) & has
+    first = np.array([_confidence(b, p, alone=multi) for (_, b), p in zip(firsts, given, strict=True)], np.float64)
+    first[~has] = np.nan
+    confidence, right = first, first_right
+    if multi:
+        confidence = np.where(has, np.where(answer, prob, 1 - prob).prod(axis=1), np.nan)
+        right = np.array([set(a) == set(b or ()) for a, b in zip(truth, answers, strict=True)], bool) & has
     return ProbabilityTable(
         true=_one_hot(truth, index, strict=True),
         answer=answer,
         prob=prob,
         rank=np.array([_rank(_first(a), p, index) for a, p in zip(truth, given, strict=True)], np.float64),
-        confidence=np.array([_confidence(b, p) for (_, b), p in zip(firsts, given, strict=True)]) * _nan_unless(has),
-        right=np.array([a == b for a, b in firsts], bool) & has,
-        set_confidence=chosen.prod(axis=1) * _nan_unless(has),
-        set_right=np.array([set(a) == set(b or ()) for a, b in zip(truth, answers, strict=True)], bool) & has,
+        confidence=confidence,
+        right=right,
+        first_confidence=first,
+        first_right=first_right,
     )
-
-
-def _nan_unless(has: np.ndarray) -> np.ndarray:
-    return np.where(has, 1.0, np.nan)
 
 
 def _first(labels: Sequence[str] | None) -> str | None:
@@ -227,11 +237,14 @@ def _rank(true: str | None, probs: Probabilities | None, index: Mapping[str, int
     return likelier + unnamed
 
 
-def _confidence(first: str | None, probs: Probabilities | None) -> float:
-    """Of the first value; of the answer "none applies" that not even the likeliest does."""
+def _confidence(first: str | None, probs: Probabilities | None, *, alone: bool) -> float:
+    """Of the first value (``alone``: and of no other); of the answer "none applies" that not even the likeliest does."""
     if probs is None:
         return math.nan
-    return min(1.0, probs.get(first, 0.0) if first is not None else max(0.0, 1 - max(probs.values(), default=0.0)))
+    own = 1.0 if first is None else min(1.0, probs.get(first, 0.0))
+    if not alone and first is not None:
+        return own
+    return own * max(0.0, 1 - max((p for value, p in probs.items() if value != first), default=0.0))
 
 
 def _one_hot(labels: Sequence[Sequence[str] | None], index: Mapping[str, int], *, strict: bool) -> np.ndarray:
@@ -263,7 +276,7 @@ def probability_results(
         stated, observed = table.prob[judged].ravel(), table.true[judged].ravel()
     bars = reliability(stated, observed, bins=bins)
     curve = coverage_curve(table.confidence, table.right)
-    curve_set = coverage_curve(table.set_confidence, table.set_right) if multi else None
+    curve_first = coverage_curve(table.first_confidence, table.first_right) if multi else None
     ranked = table.rank[~np.isnan(table.rank)]
     return ProbabilityMetrics(
         support=len(table),
@@ -274,9 +287,9 @@ def probability_results(
         ece_adaptive=adaptive_calibration_error(stated, observed, bins=bins),
         reliability=bars,
         coverage=curve.at(precision),
-        coverage_set=curve_set.at(precision) if curve_set else None,
+        coverage_first=curve_first.at(precision) if curve_first else None,
         curve=curve,
-        curve_set=curve_set,
+        curve_first=curve_first,
         per_value=per_value,
     )
 

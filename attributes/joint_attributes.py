@@ -139,7 +139,7 @@ class _Labels:
         if one is None:
             return {}
         found = {key: (one.confidence, one.right, self.known)}
-        return found | ({f"{key}_set": (one.set_confidence, one.set_right, self.known)} if self.multi else {})
+        return found | ({f"{key}_first": (one.first_confidence, one.first_right, self.known)} if self.multi else {})
 
 
 class _Numbers:

@@ -33,7 +33,13 @@ def test_single_by_hand():
     assert found.per_value["floral"].support == 0
     # floral does not occur in the truth: three terms, not four.
     assert found.macro_f1 == pytest.approx((0.8 + 2 / 3 + 0) / 3)
-    assert found.jaccard is None
+    assert found.jaccard is None and found.exact is None
+    # Never predicted is precision 0 in the mean.
+    assert found.macro_precision == pytest.approx((1 + 1 / 2 + 0) / 3)
+    assert found.macro_recall == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert found.per_value["solid"].accuracy == pytest.approx(4 / 5)
+    assert found.per_value["floral"].accuracy == 1
+    assert found.probability is None
     expected = np.zeros((5, 5), int)
     expected[0, 0], expected[0, 1], expected[1, 1], expected[2, 4] = 2, 1, 1, 1
     np.testing.assert_array_equal(found.confusion, expected)
@@ -56,6 +62,7 @@ def test_multi_by_hand():
     assert found.support == 4
     assert found.accuracy == pytest.approx(3 / 4)  # the second one's first value is wrong
     assert found.jaccard == pytest.approx((1 / 2 + 1 / 2 + 1 + 1) / 4)
+    assert found.exact == pytest.approx(2 / 4)
     assert found.per_value["white"].precision == pytest.approx(1 / 2)
     assert found.per_value["white"].recall == pytest.approx(1 / 2)
     assert found.macro_f1 == pytest.approx((1 + 1 / 2 + 1) / 3)
@@ -84,6 +91,9 @@ def test_numbers_by_hand():
     assert (found.support, found.answered) == (3, 2)
     assert found.mae == pytest.approx(1.25)
     assert found.rmse == pytest.approx(math.sqrt((0.25 + 4) / 2))
+    assert found.r2 == pytest.approx(1 - 4.25 / 0.5)  # the truths 1 and 2 lie half a unit from their mean
+    assert number_metrics([float("nan"), 1.0], [1.0, float("nan")]).support == 1
+    assert math.isnan(number_metrics([0.1] * 3, [0.1, 0.2, 0.3]).r2)
 
 
 @pytest.mark.parametrize("seed", range(10))

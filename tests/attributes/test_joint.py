@@ -103,6 +103,43 @@ def test_by_hand(judge):
     json.dumps(found.flat(), allow_nan=False)
 
 
+def test_probabilities_of_matched_products(judge):
+    colours = [["red"], ["red"], ["blue"], ["blue"]]
+    given = [{"red": 0.9, "blue": 0.2}, {"red": 0.6, "blue": 0.7}, {"red": 0.1, "blue": 0.8}, None]
+    answers = [["red"], ["blue", "red"], ["blue"], ["blue"]]
+    truth = coco(4, [product(i, category_id=1 + i // 3, attributes={"color": c}) for i, c in enumerate(colours, 1)])
+    predictions = coco(
+        4,
+        [
+            product(i, score=0.5, attributes={"color": a}, probabilities={"category": {"hat": 0.75}, "color": p or {}})
+            for i, (a, p) in enumerate(zip(answers, given, strict=True), 1)
+        ],
+    )
+    found = judge(truth, predictions)
+    n = found.numbers
+    color = found.attributes["color"].probability
+    assert (color.support, color.answered) == (4, 3)
+    assert n["attributes/color/value/red/ap"] == 1
+    # blue: 0.8 right, 0.7 wrong; the fourth product is never retrieved.
+    assert n["attributes/color/value/blue/ap"] == pytest.approx(1 / 2)
+    # Sure of {red} at .9 x .8, of {blue} at .8 x .9: accepted together, both right.
+    assert n["attributes/color/coverage95"] == pytest.approx(2 / 4)
+    assert n["attributes/color/coverage95_threshold"] == pytest.approx(0.72)
+    assert n["category/value/hat/ap"] == pytest.approx(1 / 2)
+    low, high = found.intervals["attributes/color/coverage95"]
+    assert 0 <= low < 0.5 < high <= 1
+    assert set(found.by_category) == {"hat", "shoes"}
+    assert found.by_category["shoes"]["color"].probability.answered == 1
+    assert n["attributes/color/category/hat/accuracy"] == pytest.approx(1 / 2)
+    assert n["attributes/color/category/shoes/coverage95"] == pytest.approx(1 / 2)
+    assert "attributes/pattern/category/hat/accuracy" not in n
+    assert any("color: 1 of 4 matched products" in note for note in found.notes)
+    assert "attributes/color/coverage80" in judge(truth, predictions, precision=0.8).numbers
+    predictions["annotations"][0]["probabilities"]["color"]["red"] = 7
+    with pytest.raises(InputError, match="red has 7; expected a probability"):
+        judge(truth, predictions)
+
+
 def test_score_thr_spares_the_coco_numbers(judge):
     truth = coco(1, [product(1, attributes={"color": ["red"]})])
     predictions = coco(1, [product(1, score=0.3, attributes={"color": ["red"]})])
@@ -197,7 +234,9 @@ def test_boxes_alone(judge):
     assert not any(key.startswith("segm") or key == "product/boundary_f" for key in found.numbers)
 
 
-@pytest.mark.parametrize("config", [{"iou_thr": 0}, {"iou_thr": 1.1}, {"boundary_px": 0}, {"resamples": 0}])
+@pytest.mark.parametrize(
+    "config", [{"iou_thr": 0}, {"iou_thr": 1.1}, {"boundary_px": 0}, {"resamples": 0}, {"precision": 0}]
+)
 def test_config_out_of_range(config):
     with pytest.raises(InputError):
         JointConfig(**config)
