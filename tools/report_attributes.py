@@ -77,9 +77,9 @@ def _label_charts(name: str, one: LabelMetrics) -> Iterator[str]:
         return
     p = one.probability
     yield '<div class="grid-2">\n'
-    curves = [Series("first value" if p.curve_set else "", p.curve.coverage, p.curve.precision)]
-    if p.curve_set:
-        curves.append(Series("whole set", p.curve_set.coverage, p.curve_set.precision))
+    curves = [Series("whole set" if p.curve_first else "", p.curve.coverage, p.curve.precision)]
+    if p.curve_first:
+        curves.append(Series("first value alone", p.curve_first.coverage, p.curve_first.precision))
     chosen = p.coverage
     if chosen.share:
         title = f"{chosen.share:.0%} filled in at {chosen.target:.0%} precision"
