@@ -8,7 +8,7 @@ import numpy as np
 from ..datasets.errors import InputError
 from ..datasets.schema import listed
 from ..seg.bootstrap import bootstrap
-from ..seg.coco_eval import coco_numbers
+from ..seg.coco_eval import CocoParams, CocoResult, coco_evaluate
 from ..seg.matching import Matches, best_boundary_f, match
 from ..seg.pairing import Pairing
 from .coverage import PRECISION, check_precision, coverage_intervals
@@ -25,7 +25,8 @@ class JointConfig:
     """iou_thr: a detection is a product's from this IoU on. score_thr: detections below it take part in the COCO numbers
     only. boundary_px: tolerance of the boundary F. class_agnostic: leave out the COCO numbers by category. group_by: the
     key of an image that names what is drawn in the bootstrap (None: the image). precision: the one that the coverage of
-    attributes is told at (``coverage95``)."""
+    attributes is told at (``coverage95``). coco: IoUs, sizes and numbers of detections of the COCO numbers. boundary:
+    also Boundary AP (slow)."""
 
     iou_thr: float = 0.5
     score_thr: float = 0.0
@@ -35,6 +36,8 @@ class JointConfig:
     resamples: int = 1000
     seed: int = 0
     precision: float = PRECISION
+    coco: CocoParams = field(default_factory=CocoParams)
+    boundary: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.iou_thr <= 1:
@@ -56,7 +59,8 @@ class JointMetrics:
     of each table per true product, whose group is in ``row_groups``; two runs over one truth have the same rows.
     photo_groups: the group of every photo. matched: int64 (k, 2), rows of truth and detections that are one product;
     extra: int64 (e,), rows of the other detections that take part and lie on no crowd region. by_category: true category
-    -> attribute -> its metrics on that category's products."""
+    -> attribute -> its metrics on that category's products. coco: prefix of a key (``segm``, ``segm-agnostic``, ...) ->
+    the evaluation with its curves and categories."""
 
     numbers: dict[str, float]
     intervals: dict[str, tuple[float, float]]
@@ -72,6 +76,7 @@ class JointMetrics:
     matched: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64), repr=False)
     extra: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
     by_category: dict[str, dict[str, LabelMetrics | NumberMetrics]] = field(default_factory=dict, repr=False)
+    coco: dict[str, CocoResult] = field(default_factory=dict, repr=False)
 
     def flat(self) -> dict[str, float | None]:
         """``numbers`` and, as ``<key>/ci95_low`` and ``/ci95_high``, ``intervals``; None where undefined (no JSON NaN)."""
@@ -96,7 +101,10 @@ def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointM
         "images/compared": len(pairing.images) - len(pairing.missing),
         "images/missing": len(pairing.missing),
     }
-    numbers |= _coco(pairing, config, notes)
+    coco = _coco(pairing, config, notes)
+    for prefix, result in coco.items():
+        names = () if prefix.endswith("-agnostic") else pairing.categories
+        numbers |= {f"{prefix}/{key}": value for key, value in result.flat(names).items()}
     groups = _groups(pairing, config.group_by, notes)
     confident = np.flatnonzero(pairing.detections.score >= config.score_thr)
     detections = pairing.detections.select(confident)
@@ -141,28 +149,34 @@ def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointM
         row_groups=own,
         photo_groups=groups,
         by_category=read.by_category,
+        coco=coco,
         matched=np.column_stack([matches.truth, detected]),
         extra=np.setdiff1d(confident[~matches.excused], detected),
     )
 
 
-def _coco(pairing: Pairing, config: JointConfig, notes: list[str]) -> dict[str, float]:
+def _coco(pairing: Pairing, config: JointConfig, notes: list[str]) -> dict[str, CocoResult]:
     by_category = not config.class_agnostic
     if by_category and len(pairing.detections) and (pairing.detections.category < 0).all():
         by_category = False
         notes.append("No predicted category is one of the truth's: COCO numbers are class-agnostic only.")
+    kinds = ("segm", "bbox") if pairing.masked else ("bbox",)
+    if config.boundary and pairing.masked:
+        kinds += ("boundary",)
+    elif config.boundary:
+        notes.append("No Boundary AP: it needs masks on both sides.")
     found = {}
-    for kind in ("segm", "bbox") if pairing.masked else ("bbox",):
+    for kind in kinds:
         for agnostic in (False, True) if by_category else (True,):
-            values = coco_numbers(
+            found[f"{kind}-agnostic" if agnostic else kind] = coco_evaluate(
                 pairing.truth,
                 pairing.detections,
                 sizes=pairing.sizes,
                 categories=len(pairing.categories),
                 kind=kind,
                 class_agnostic=agnostic,
+                params=config.coco,
             )
-            found |= {f"{kind}-agnostic/{k}" if agnostic else f"{kind}/{k}": v for k, v in values.items()}
     return found
 
 

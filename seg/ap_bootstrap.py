@@ -45,8 +45,9 @@ def ranked(
     kind: Literal["segm", "bbox"] = "segm",
     class_agnostic: bool = False,
     iou_thrs: Sequence[float] = IOU_THRS,
+    max_dets: int = MAX_DETECTIONS,
 ) -> list[Ranked]:
-    """Match once, as COCOeval does (all sizes, 100 detections a photo and category): one entry per category.
+    """Match once, as COCOeval does (all sizes, ``max_dets`` of a photo and category): one entry per category.
 
     images, categories: how many there are. Instances of category -1 take no part, unless ``class_agnostic``. Raises
     InputError for ``kind="segm"`` without masks.
@@ -60,7 +61,7 @@ def ranked(
         truth = replace(truth, category=np.zeros_like(truth.category))
         detections = replace(detections, category=np.zeros_like(detections.category))
     thresholds = np.minimum(np.asarray(iou_thrs, np.float64), 1 - 1e-10)
-    kept = _strongest(detections)
+    kept = _strongest(detections, max_dets)
     right = np.zeros((len(thresholds), len(detections)), bool)
     counted = np.ones_like(right)
     for rows, columns, iou in photo_ious(truth, detections):
@@ -87,14 +88,14 @@ def ranked(
     return found
 
 
-def _strongest(detections: Objects) -> np.ndarray:
-    """bool (m,): among the ``MAX_DETECTIONS`` best of its photo and category."""
+def _strongest(detections: Objects, max_dets: int) -> np.ndarray:
+    """bool (m,): among the ``max_dets`` best of its photo and category."""
     order = np.lexsort((-detections.score, detections.category, detections.image))
     group = np.stack([detections.image[order], detections.category[order]])
     starts = np.r_[True, (group[:, 1:] != group[:, :-1]).any(axis=0)] if len(order) else np.zeros(0, bool)
     place = np.arange(len(order)) - np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
     kept = np.empty(len(order), bool)
-    kept[order] = place < MAX_DETECTIONS
+    kept[order] = place < max_dets
     return kept
 
 
