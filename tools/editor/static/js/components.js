@@ -130,7 +130,7 @@ export function cut(mask, line, crumb = 16) {
 function giveBack(mask, { labels, areas }) {
   const { w, h, data } = mask;
   let edge = [];
-  for (let i = data.indexOf(1); i !== -1; i = data.indexOf(1, i + 1)) if (!labels[i]) edge.push(i);
+  for (let i = 0; i < data.length; i++) if (data[i] && !labels[i]) edge.push(i);
   while (edge.length) {
     const found = [];
     for (const i of edge) {
