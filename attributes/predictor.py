@@ -1,5 +1,6 @@
 """The predictor joins the segmenter and the attribute heads. It knows no engine: a batch of photos in, records out."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -34,7 +35,8 @@ class Predictor:
     ``predictor(images)``: uint8 (h, w, 3) RGB arrays of any sizes -> one `Items` a photo, products by falling score.
     ``segmenter``: where the masks come from, see `choose_segmenter`. ``heads``: what reads the attributes: "crops", the
     bundle's attribute network, or "roi", heads on the features of the Mask R-CNN that finds the masks, where it has
-    them. ``fingerprint``: equal ones predict equally.
+    them. ``fingerprint``: equal ones predict equally. ``masks_given``: only `describe` is wanted; no segmenter is loaded
+    (nor needs the bundle have one) unless ``heads`` reads its features.
     """
 
     def __init__(
@@ -43,22 +45,31 @@ class Predictor:
         device: str | torch.device = "cpu",
         segmenter: str | Path | None = None,
         heads: Heads = "crops",
+        *,
+        masks_given: bool = False,
     ):
         self.device = torch.device(device)
         self.bundle = bundle
         if heads == "roi" and segmenter is None and "instance" in bundle.parts:
             segmenter = "instance"
-        self.chosen = choose_segmenter(bundle, segmenter)
-        self.info, self.fingerprint = bundle.info, joint_fingerprint(bundle, self.chosen, heads)
+        self.info, self.segmenter, self.chosen = bundle.info, None, None
+        if masks_given and heads == "crops":
+            self.fingerprint = hashlib.sha256(f"{bundle.fingerprint}/given masks".encode()).hexdigest()[:16]
+        else:
+            self.chosen = choose_segmenter(bundle, segmenter)
+            self.fingerprint = joint_fingerprint(bundle, self.chosen, heads)
         if heads == "roi":
             self.segmenter = load_roi(self.chosen, self.device)
             self.network, self.decoder = self.segmenter.model.attributes, self.segmenter.decoder
         else:
-            self.segmenter = load_segmenter(self.chosen, self.device)
+            if self.chosen is not None:
+                self.segmenter = load_segmenter(self.chosen, self.device)
             self.network, self.decoder = load_attributes(bundle, self.device)
         self.schema, self.categories = self.network.schema, self.network.categories
 
     def __call__(self, images: Sequence[np.ndarray]) -> list[Items]:
+        if self.segmenter is None:
+            raise InputError("this predictor was opened for given masks: call describe() with them")
         if isinstance(self.segmenter, RoIReader):
             segments, logits = self.segmenter.find(images)
             return self._items(images, segments, self._decoded(logits))
@@ -115,9 +126,12 @@ def load_predictor(
     device: str = "auto",
     segmenter: str | Path | None = None,
     heads: Heads = "crops",
+    *,
+    masks_given: bool = False,
 ) -> Predictor:
-    """Open a bundle by name or folder. ``device``: auto (CUDA where there is one), cpu or cuda. ``segmenter`` and
-    ``heads``: see `Predictor`. InputError as `read_bundle`, and for a device, segmenter or heads that are not there."""
+    """Open a bundle by name or folder. ``device``: auto (CUDA where there is one), cpu or cuda. ``segmenter``, ``heads``
+    and ``masks_given``: see `Predictor`. InputError as `read_bundle`, and for a device, segmenter or heads that are not
+    there."""
     if heads not in ("crops", "roi"):
         raise InputError(f"--heads {heads}: expected crops or roi")
     if device not in ("auto", "cpu") and not device.startswith("cuda"):
@@ -126,7 +140,7 @@ def load_predictor(
         raise InputError(f"--device {device}: torch sees no CUDA device here; use --device cpu")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Predictor(read_bundle(model), device, segmenter, heads)
+    return Predictor(read_bundle(model), device, segmenter, heads, masks_given=masks_given)
 
 
 def load_attributes(bundle: Bundle, device: str | torch.device = "cpu") -> tuple[AttributeNetwork, Decoder]:

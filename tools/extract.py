@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,8 +15,9 @@ import tyro
 from .. import __version__
 from ..datasets.errors import InputError
 from . import extraction_output as output
-from .extraction import process, scan
+from .extraction import Scan, process, scan
 from .extraction_log import Journal, journal_folder
+from .given_masks import GivenMasks, read_masks
 
 if TYPE_CHECKING:
     from ..attributes.predictor import Predictor
@@ -44,6 +46,9 @@ class ExtractConfig:
     heads: Literal["crops", "roi"] = "crops"
     """What reads the attributes: crops, the attribute network; roi, heads on the features of the Mask R-CNN that finds
     the masks, where it was trained with --heads roi."""
+    masks: Path | None = None
+    """A COCO file: read the attributes under its masks instead of the model's own. How good are the attributes where the
+    masks are right? Photos are matched by file name; those that the file lacks are left out, its crowd regions too."""
     format: tuple[Literal["json", "parquet", "html"], ...] = ("json", "parquet", "html")
     """Which files to write."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -60,36 +65,74 @@ class ExtractConfig:
 
 @dataclass(frozen=True)
 class Summary:
-    """What an extraction did. photos: with a result; products in them; errors: photos without one."""
+    """What an extraction did. photos: with a result; products in them; errors: photos without one. notes: sentences for
+    the reader."""
 
     photos: int
     products: int
     errors: int
     files: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which photos, and under which masks."""
+
+    scan: Scan
+    masks: GivenMasks | None
+    notes: tuple[str, ...] = ()
+
+
+def _plan(config: ExtractConfig) -> _Plan:
+    """What is to be done; tells mistakes before the seconds that torch and a model take to load."""
+    _check(config)
+    found = scan(config.paths)
+    if config.masks is None:
+        return _Plan(found, None)
+    masks = read_masks(config.masks, [photo.file_name for photo in found.photos])
+    notes = []
+    if without := len(found.photos) - len(masks.photos):
+        notes.append(f"--masks {config.masks}: {without:,} of {len(found.photos):,} photos are not in it: left out.")
+    if masks.absent:
+        notes.append(f"--masks {config.masks}: {masks.absent:,} of its photos are not among those named.")
+    return _Plan(
+        replace(found, photos=[one for one in found.photos if one.file_name in masks.photos]), masks, (*notes,)
+    )
 
 
 def extract(config: ExtractConfig, predictor: Predictor) -> Summary:
     """Run the whole extraction with this predictor. Raises InputError for whatever the user can mend."""
-    _check(config)
-    found = scan(config.paths)
-    model = Path(config.model).name
-    if config.segmenter is not None:
+    return _extract(config, _plan(config), predictor)
+
+
+def _extract(config: ExtractConfig, plan: _Plan, predictor: Predictor) -> Summary:
+    model, fingerprint, identity = Path(config.model).name, predictor.fingerprint, {}
+    if plan.masks is not None:
+        model += f" (true masks: {plan.masks.where})"
+        fingerprint = hashlib.sha256(f"{fingerprint}/{plan.masks.fingerprint}".encode()).hexdigest()[:16]
+        identity = {"root": str(plan.scan.root)}  # a photo's masks are found by its name from there
+    elif config.segmenter is not None:
         model += f" (masks: {Path(config.segmenter).name})"
-    identity = {"segattr": __version__, "model": predictor.fingerprint}
+    identity = {"segattr": __version__, "model": fingerprint} | identity
     with Journal(journal_folder(config.out), identity, restart=config.restart) as journal:
-        process(found.photos, predictor, journal, batch_size=config.batch_size)
+        process(plan.scan.photos, predictor, journal, batch_size=config.batch_size, masks=plan.masks)
         extraction = output.Extraction(
-            found, journal, list(predictor.categories), predictor.schema, model, predictor.fingerprint
+            plan.scan, journal, list(predictor.categories), predictor.schema, model, fingerprint
         )
         summary = _write(config, extraction)
         journal.mark_complete()
-    return summary
+    return replace(summary, notes=plan.notes)
 
 
 def _check(config: ExtractConfig) -> None:
     for flag, value in (("--batch-size", config.batch_size), ("--report-max", config.report_max)):
         if value < 1:
             raise InputError(f"{flag} {value}: expected a whole number of at least 1.")
+    if config.masks is not None and config.segmenter is not None and config.heads == "crops":
+        raise InputError(
+            f"--masks {config.masks} and --segmenter {config.segmenter}: two places for masks to come from; leave one out."
+        )
     if not config.format:
         raise InputError(f"--format: expected one or more of {', '.join(FILES)}.")
     out = config.out.absolute()
@@ -127,12 +170,13 @@ def _write(config: ExtractConfig, extraction: output.Extraction) -> Summary:
 
 def run(config: ExtractConfig) -> int:
     """The verb: load the model, extract, say what came of it. Returns 0, or 1 where no photo at all had a result."""
-    _check(config)
-    scan(config.paths)  # a mistyped folder is told before the seconds that torch and a model take to load
+    plan = _plan(config)
     from ..attributes.predictor import load_predictor
 
     start_s = time.monotonic()
-    summary = extract(config, load_predictor(config.model, config.device, config.segmenter, config.heads))
+    given = plan.masks is not None
+    predictor = load_predictor(config.model, config.device, config.segmenter, config.heads, masks_given=given)
+    summary = _extract(config, plan, predictor)
     print(
         f"{summary.photos} photos, {summary.products} products, {summary.errors} errors "
         f"in {time.monotonic() - start_s:.1f} s"
@@ -140,6 +184,8 @@ def run(config: ExtractConfig) -> int:
     for path in summary.files:
         print(f"  {path}")
     stale = [config.out / name for kind, name in FILES.items() if kind not in config.format]
+    for note in summary.notes:
+        print(f"segattr: note: {note}", file=sys.stderr)
     for path in stale:
         if path.exists():
             print(f"segattr: note: {path} is of an earlier run (not in --format).", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from .progress import Progress
 if TYPE_CHECKING:
     from ..attributes.predictor import Predictor
     from ..attributes.results import Items
+    from .given_masks import GivenMasks
 
 BATCH_PX = 64_000_000  # a batch ends early at so many pixels: sixteen phone photos at once would be half a gigabyte
 FAILURES_IN_A_ROW = 64  # photos the model may fail on one after the other before the run is given up
@@ -90,12 +91,19 @@ def scan(paths: Sequence[Path], root: Path | None = None) -> Scan:
 
 
 def process(
-    photos: Sequence[Photo], predictor: Predictor, journal: Journal, *, batch_size: int, what: str = "extract"
+    photos: Sequence[Photo],
+    predictor: Predictor,
+    journal: Journal,
+    *,
+    batch_size: int,
+    what: str = "extract",
+    masks: GivenMasks | None = None,
 ) -> None:
     """Run the model over the photos that the journal lacks, in order, and write each batch to the journal.
 
-    Photos are decoded ahead in threads and records written beside the model. A photo that cannot be decoded, or that
-    the model fails on, gets a record with its error. Raises InputError when the journal cannot be written.
+    masks: describe these instead of what the model's segmenter finds. Photos are decoded ahead in threads and records
+    written beside the model. A photo that cannot be decoded, that its masks do not fit or that the model fails on gets a
+    record with its error. Raises InputError when the journal cannot be written.
     """
     if batch_size < 1:
         raise InputError(f"--batch-size {batch_size}: expected a whole number of at least 1.")
@@ -108,6 +116,15 @@ def process(
         journal.append(records)
         progress.advance(len(records), sum(record.error is not None for record in records))
 
+    def read(batch: list[tuple[Photo, np.ndarray]]) -> list[Items]:
+        images = [image for _, image in batch]
+        if masks is None:
+            return predictor(images)
+        found = predictor.describe(images, [masks.segments(photo.file_name, image) for photo, image in batch])
+        for item in (item for items in found for item in items):
+            item.score = item.category_prob  # nothing was found that could be more or less certain
+        return found
+
     failures = _FailuresInARow(max(FAILURES_IN_A_ROW, 2 * batch_size))
     with (
         Progress(len(todo), what=what) as progress,
@@ -117,7 +134,7 @@ def process(
         pending: deque[Future] = deque()
         try:
             for batch in _batches(decoded, batch_size):
-                found = iter(_predict(predictor, [image for _, image in batch if isinstance(image, np.ndarray)]))
+                found = iter(_predict(read, [(todo[path], got) for path, got in batch if isinstance(got, np.ndarray)]))
                 outcomes = [
                     (todo[path], next(found) if isinstance(got, np.ndarray) else _decode_error(path, got))
                     for path, got in batch
@@ -172,19 +189,23 @@ def _batches(
         yield batch
 
 
-def _predict(predictor: Predictor, images: list[np.ndarray]) -> list[Items | PhotoError]:
-    """One outcome an image. A batch that fails is tried image by image, so that one photo cannot take others along."""
-    if not images:
+def _predict(
+    read: Callable[[list[tuple[Photo, np.ndarray]]], list[Items]], batch: list[tuple[Photo, np.ndarray]]
+) -> list[Items | PhotoError]:
+    """One outcome a photo. A batch that fails is tried photo by photo, so that one photo cannot take others along."""
+    if not batch:
         return []
     try:
-        results = list(predictor(images))
-        if len(results) != len(images):
-            raise RuntimeError(f"the model gave {len(results)} results for {len(images)} photos")
+        results = list(read(batch))
+        if len(results) != len(batch):
+            raise RuntimeError(f"the model gave {len(results)} results for {len(batch)} photos")
         return results
     except Exception as error:  # CUDA out of memory, a bug on an odd photo: never the end of the run
-        if len(images) == 1:
+        if len(batch) == 1:
+            if isinstance(error, InputError):
+                return [PhotoError("photo", str(error))]
             return [PhotoError("model", f"{type(error).__name__}: {error}")]
-    return [outcome for image in images for outcome in _predict(predictor, [image])]
+    return [outcome for one in batch for outcome in _predict(read, [one])]
 
 
 def _decode_error(path: Path, error: Exception) -> PhotoError:
