@@ -59,6 +59,27 @@ def read_size(source: Source, *, max_pixels: int = 100_000_000) -> tuple[int, in
         return height, width
 
 
+def load_labels(source: Source, *, max_pixels: int = 100_000_000) -> np.ndarray:
+    """A label map: the numbers stored in an image file (of a palette the indices, not the colours), (h, w) uint8 or
+    uint16, as they lie in the file (no EXIF orientation). Raises ImageError like ``load_rgb``, and for colours."""
+    with _opened(source, max_pixels) as (picture, raw, name), _reader_errors(name):
+        if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
+            raise ImageError(
+                f"{name}: has the channels {picture.mode}; a label map has one number a pixel (8 or 16 bit grey, palette)"
+            )
+        labels = np.asarray(picture)
+        if picture.format == "PNG" and picture.mode == "L":
+            raw.seek(24)  # IHDR: the bits of a channel; Pillow stretches grey of 2 or 4 bits to 0..255
+            labels = labels // {2: 85, 4: 17}.get(raw.read(1)[0], 1)
+    if labels.dtype == bool:
+        return (labels.view(np.uint8) != 0).astype(np.uint8)  # Pillow's "true" is the byte 255
+    if labels.dtype == np.uint8:
+        return labels
+    if labels.min() < 0 or labels.max() > 65535:
+        raise ImageError(f"{name}: has labels {labels.min()}..{labels.max()}; expected 0..65535")
+    return labels.astype(np.uint16)
+
+
 def list_images(paths: Sequence[str | Path]) -> list[Path]:
     """The photos that ``paths`` name, in the order given: a file as it is, whatever its suffix; a folder's files with
     one of IMAGE_SUFFIXES, sub-folders too, sorted, without hidden files and folders (a leading dot). Each file once.

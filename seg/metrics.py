@@ -66,17 +66,22 @@ class MeanIoU:
         }
 
 
-def boundary_f(pred: np.ndarray, truth: np.ndarray, tolerance_px: float) -> float:
+def boundary_f(pred: np.ndarray, truth: np.ndarray, tolerance_px: float, ignore: np.ndarray | None = None) -> float:
     """F-measure of boundaries: the harmonic mean of the share of the prediction's boundary that lies within
     ``tolerance_px`` of the truth's (precision) and the share of the truth's within it of the prediction's (recall).
 
     Csurka et al., "What is a good evaluation measure for semantic segmentation?", BMVC 2013; used as F by the DAVIS
     benchmark (Perazzi et al., CVPR 2016). Masks (h, w), not 0 = inside. Boundary = pixels inside with one of their 4
     neighbours outside; the photo's edge is none. Distances are Euclidean between pixel centres. Where neither mask has
-    a boundary (empty, or the whole photo): 1 if both are the same, else 0; where one has none: 0.
+    a boundary (empty, or the whole photo): 1 if both are the same, else 0; where one has none: 0. ignore: bool (h, w),
+    pixels that do not count; neither do boundaries on them or beside them (one of their 8 neighbours).
     """
     pred, truth = _pair(pred, truth)
     rims = _rim(pred), _rim(truth)
+    if ignore is not None and ignore.any():
+        counted = cv2.dilate(ignore.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0
+        rims = tuple(rim & counted for rim in rims)
+        pred, truth = pred & ~ignore, truth & ~ignore
     lengths = [np.count_nonzero(rim) for rim in rims]
     if not any(lengths):
         return float(np.array_equal(pred, truth))
