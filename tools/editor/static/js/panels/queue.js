@@ -15,6 +15,7 @@ export class QueuePanel {
   #abort = null;
   #key = null; // of the photo that is open or being opened
   #nodes = new Map();
+  #thumbs = false; // not before the first photo is there: they would be in its way
 
   constructor(editor, node) {
     this.editor = editor;
@@ -23,7 +24,10 @@ export class QueuePanel {
     this.#build();
     editor.queue = this;
     editor.on("opening", (key) => this.#mark(key));
-    editor.on("document", () => this.#sync());
+    editor.on("document", () => {
+      this.#sync();
+      requestAnimationFrame(() => this.#showThumbs());
+    });
     editor.on("edit", () => this.#sync());
     editor.on("saving", (saver) => saver?.state === "saved" && this.#sync());
   }
@@ -133,6 +137,12 @@ export class QueuePanel {
     this.editor.emit("queue");
   }
 
+  #showThumbs() {
+    if (this.#thumbs) return;
+    this.#thumbs = true;
+    for (const [key, node] of this.#nodes) node.querySelector("img").src = api.thumbUrl(key);
+  }
+
   #more() {
     const { scrollTop, clientHeight, scrollHeight } = this.list;
     if (this.photos.length >= this.total || this.#loading || scrollTop + clientHeight < scrollHeight - 600) return;
@@ -149,7 +159,7 @@ export class QueuePanel {
   #draw(photo, node) {
     const name = photo.file_name.split("/").at(-1);
     const sure = photo.confidence;
-    const image = node.querySelector("img") ?? el("img", { alt: "", loading: "lazy", decoding: "async", src: api.thumbUrl(photo.key) });
+    const image = node.querySelector("img") ?? el("img", { alt: "", loading: "lazy", decoding: "async", src: this.#thumbs ? api.thumbUrl(photo.key) : undefined });
     const count = `${photo.instances} ${photo.instances === 1 ? "product" : "products"}`;
     fill(node, button({
       class: "photo", data: { key: photo.key, state: photo.state }, "aria-current": photo.key === this.#key,
