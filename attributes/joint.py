@@ -88,11 +88,14 @@ class JointMetrics:
         return {key: value if np.isfinite(value) else None for key, value in (self.numbers | ends).items()}
 
 
-def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointMetrics:
+def joint_metrics(
+    pairing: Pairing, config: JointConfig | None = None, *, coco: bool = True, both_known: bool = False
+) -> JointMetrics:
     """Every figure of ``pairing``: COCO numbers, mask quality per product, category and attributes on matched instances.
 
-    A product that no detection matches is missed; it has no say in category and attributes. Raises InputError for a
-    ``group_by`` that no image has.
+    A product that no detection matches is missed; it has no say in category and attributes. coco=False: no COCO
+    numbers. both_known: where the predictions lack an attribute it is unknown, not wrong: they are a second annotator's.
+    Raises InputError for a ``group_by`` that no image has.
     """
     config = config or JointConfig()
     notes = list(pairing.notes)
@@ -101,8 +104,8 @@ def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointM
         "images/compared": len(pairing.images) - len(pairing.missing),
         "images/missing": len(pairing.missing),
     }
-    coco = _coco(pairing, config, notes)
-    for prefix, result in coco.items():
+    evaluated = _coco(pairing, config, notes) if coco else {}
+    for prefix, result in evaluated.items():
         names = () if prefix.endswith("-agnostic") else pairing.categories
         numbers |= {f"{prefix}/{key}": value for key, value in result.flat(names).items()}
     groups = _groups(pairing, config.group_by, notes)
@@ -120,19 +123,18 @@ def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointM
     parts: dict[str, tuple[np.ndarray, Any]] = {"product": _product_part(pairing, detections, matches, config)}
     numbers |= {f"product/{k}": float(v) for k, v in parts["product"][1](parts["product"][0].sum(axis=0)).items()}
     detected = confident[matches.detection]
-    read = matched_attributes(pairing, matches.truth, detected, notes, precision=config.precision)
+    read = matched_attributes(
+        pairing, matches.truth, detected, notes, precision=config.precision, both_known=both_known
+    )
     parts |= read.parts
     numbers |= read.flat()
     parts = {name: (table[product], statistic) for name, (table, statistic) in parts.items()}
     own = [groups[i] for i in pairing.truth.image[product]]
     intervals = bootstrap(own, parts, resamples=config.resamples, seed=config.seed)
     place = np.cumsum(product) - 1  # of a true instance among the products
+    coverage = {key: (confidence, right, place[row]) for key, (confidence, right, row) in read.coverage.items()}
     intervals |= coverage_intervals(
-        own,
-        {key: (confidence, right, place[row]) for key, (confidence, right, row) in read.coverage.items()},
-        precision=config.precision,
-        resamples=config.resamples,
-        seed=config.seed,
+        own, coverage, precision=config.precision, resamples=config.resamples, seed=config.seed
     )
     intervals = {key: value for key, value in intervals.items() if key in numbers and np.isfinite(value).all()}
     best = np.append(confident, -1)[matches.best_detection]  # -1 stays -1
@@ -149,7 +151,7 @@ def joint_metrics(pairing: Pairing, config: JointConfig | None = None) -> JointM
         row_groups=own,
         photo_groups=groups,
         by_category=read.by_category,
-        coco=coco,
+        coco=evaluated,
         matched=np.column_stack([matches.truth, detected]),
         extra=np.setdiff1d(confident[~matches.excused], detected),
     )

@@ -48,9 +48,11 @@ def matched_attributes(
     notes: list[str],
     *,
     precision: float = PRECISION,
+    both_known: bool = False,
 ) -> MatchedAttributes:
     """Judge category and attributes where true instance ``truth_rows[i]`` is detection ``detection_rows[i]``, int64 (k,)
-    each, rows of the pairing. Adds to ``notes`` what could not be judged and why; ``precision``: see `Coverage`."""
+    each, rows of the pairing. Adds to ``notes`` what could not be judged and why; ``precision``: see `Coverage`;
+    ``both_known``: an attribute that the detection lacks is unknown, too, not wrong."""
     columns: dict[str, _Labels | _Numbers] = {}
     category = _category_column(pairing, truth_rows, detection_rows, notes)
     if category is not None:
@@ -60,6 +62,8 @@ def matched_attributes(
     pred_dicts = [pairing.detection_attributes[j] for j in detection_rows]
     for attribute in comparable_attributes(pairing, notes):
         truth, pred = (attribute_columns(attribute, dicts) for dicts in (truth_dicts, pred_dicts))
+        if both_known:
+            truth = [a if b is not None else None for a, b in zip(truth, pred, strict=True)]
         if attribute.kind == "number":
             columns[f"attributes/{attribute.name}"] = _Numbers(number_table(truth, pred))
         else:

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from segattr.attributes.agreement import agreement
 from segattr.attributes.joint import JointConfig, joint_metrics
 from segattr.datasets import masks
 from segattr.datasets.coco import read_coco
@@ -138,6 +139,32 @@ def test_probabilities_of_matched_products(judge):
     predictions["annotations"][0]["probabilities"]["color"]["red"] = 7
     with pytest.raises(InputError, match="red has 7; expected a probability"):
         judge(truth, predictions)
+
+
+def test_a_second_annotator_counts_where_both_have_labelled(tmp_path):
+    schema = [*SCHEMA[:2], {"name": "fit", "kind": "single", "values": ["slim", "wide"]}, SCHEMA[2]]
+    pattern = ["solid", "solid", "dotted", "dotted", None]
+    again = ["solid", "dotted", "dotted", None, "solid"]
+
+    def annotated(labels, **more):
+        products = [product(i, attributes={"pattern": p} if p else {}) for i, p in enumerate(labels, 1)]
+        return coco(5, [*products, more], schema)
+
+    crowd = product(1, x=60, iscrowd=1)
+    (tmp_path / "a.json").write_text(json.dumps(annotated(pattern, **crowd)))
+    (tmp_path / "b.json").write_text(json.dumps(annotated(again, **product(2, x=60, iscrowd=1))))
+    pairing, found = agreement(read_coco(tmp_path / "a.json"), read_predictions(tmp_path / "b.json"))
+    assert found.numbers["instances/matched"] == 5
+    assert found.numbers["instances/extra"] == 0
+    assert found.numbers["product/iou"] == found.numbers["category/accuracy"] == 1
+    label = found.attributes["pattern"]
+    # Three labelled by both: s-s, s-d, d-d. By chance 2/3 x 1/3 + 1/3 x 2/3.
+    assert (label.support, label.accuracy) == (3, pytest.approx(2 / 3))
+    assert label.kappa == pytest.approx((2 / 3 - 4 / 9) / (1 - 4 / 9))
+    assert label.probability is None
+    assert found.attributes["fit"].support == 0
+    assert not any(key.startswith(("segm", "bbox")) for key in found.numbers)
+    assert found.notes == pairing.notes == []
 
 
 def test_score_thr_spares_the_coco_numbers(judge):
