@@ -18,7 +18,6 @@ from ..seg.pairing import Pairing
 # Of these less is better.
 FALLING = ("iou_below_80", "mae", "rmse", "ece")
 _CELLS_A_DRAW = 20_000  # weights of photos are made some hundred draws at a time
-_AP_KEYS = ("AP", "AP50", "AP75")
 
 
 @dataclass(frozen=True)
@@ -84,10 +83,11 @@ def _ap_intervals(pairings, metrics, resamples: int, seed: int) -> dict[str, tup
     kind = "segm" if all(pairing.masked for pairing in pairings) else "bbox"
     group, count = group_numbers(metrics[0].photo_groups)
     found = {}
-    for agnostic in (False, True):
-        prefix = f"{kind}-agnostic" if agnostic else kind
-        if not all(f"{prefix}/AP" in one.numbers for one in metrics):
+    for prefix in (kind, f"{kind}-agnostic"):
+        results = [one.coco.get(prefix) for one in metrics]
+        if None in results:
             continue
+        params = results[0].params
         tables = [
             ranked(
                 pairing.truth,
@@ -95,23 +95,27 @@ def _ap_intervals(pairings, metrics, resamples: int, seed: int) -> dict[str, tup
                 images=len(pairing.images),
                 categories=len(pairing.categories),
                 kind=kind,
-                class_agnostic=agnostic,
+                class_agnostic=prefix != kind,
+                iou_thrs=params.iou_thrs,
+                max_dets=params.max_dets[-1],
             )
             for pairing in pairings
         ]
-        values = _ap_differences(tables, group, count, resamples, seed)
-        found |= {f"{prefix}/{key}": percentiles(values[:, i], 0.95, count) for i, key in enumerate(_AP_KEYS)}
+        values = _ap_differences(tables, group, count, resamples, seed)  # (resamples, T)
+        found[f"{prefix}/AP"] = percentiles(values.mean(axis=1), 0.95, count)
+        for i, iou_thr in enumerate(params.iou_thrs):
+            key = f"AP{100 * iou_thr:g}"
+            if key in results[0].numbers:
+                found[f"{prefix}/{key}"] = percentiles(values[:, i], 0.95, count)
     return found
 
 
 def _ap_differences(tables: Sequence[list[Ranked]], group: np.ndarray, count: int, resamples: int, seed: int):
-    """float64 (resamples, 3): AP, AP50 and AP75 of B less those of A, in the same draws."""
+    """float64 (resamples, T): AP of B less that of A at every IoU, in the same draws."""
     chunks = []
     for drawn in draws(count, resamples, seed, cells=max(_CELLS_A_DRAW, count)):
         a, b = (average_precision(table, drawn[:, group].astype(np.int64)) for table in tables)
-        chunks.append(
-            np.column_stack([b.mean(axis=1), b[:, 0], b[:, 5]]) - np.column_stack([a.mean(axis=1), a[:, 0], a[:, 5]])
-        )
+        chunks.append(b - a)
     return np.concatenate(chunks)
 
 

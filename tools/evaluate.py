@@ -37,6 +37,10 @@ class EvaluateConfig:
     """predictions.json (or the folder it lies in), or a COCO results list."""
     compare: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="RUN_A RUN_B")] = None
     """Two predictions in the place of PRED: judges RUN_B, and by how much it differs from RUN_A (paired bootstrap)."""
+    true_masks: Path | None = None
+    """Predictions read under the masks of GT (segattr extract --masks GT): attributes apart from the segmenter's errors."""
+    second: Path | None = None
+    """GT as a second person annotated it: how far the two agree is a ceiling for any predictor."""
     out: Path | None = None
     """Folder for report.html (curves, tables, the worst mistakes; opens offline), metrics.json, worst.jpg and the
     confusion matrices as PNG and CSV."""
@@ -52,6 +56,18 @@ class EvaluateConfig:
     """Detections below it are left out of everything but the COCO numbers (which need the low scores too)."""
     class_agnostic: bool = False
     """Leave out the COCO numbers by category; those of the one class "product" are always there."""
+    iou_thrs: tuple[float, ...] = ()
+    """IoUs of AP in the place of COCO's .50:.05:.95."""
+    areas: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=LOW:HIGH")] = ()
+    """Sizes of AP and AR in the place of COCO's small, medium and large, in px²: --areas tiny=0:256 huge=90000:."""
+    max_dets: tuple[int, ...] = (1, 10, 100)
+    """So many detections of a photo and category count, best scores first; AP goes by the last."""
+    boundary: bool = False
+    """Also Boundary AP (Cheng et al. 2021), which sees what mask AP forgives at the rim of large masks. Slow."""
+    precision: float = 0.95
+    """How many products can be filled in automatically at this precision of an attribute."""
+    slice_by: tuple[str, ...] = ("category", "size")
+    """Figures of parts: category, size, an attribute, or a key of an image such as source_id."""
     group_by: str | None = None
     """Key of an image (such as source_id) whose photos belong together: the intervals draw whole groups."""
     boundary_px: int = 3

@@ -11,11 +11,13 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .. import __version__
 from ..attributes.joint import JointMetrics
 from ..datasets.errors import InputError
 from ..datasets.files import write_atomic
-from ..seg.coco_eval import COCO_KEYS
+from . import report_masks
 from .measure import Evaluation
 from .report_attributes import attribute_sections
 from .report_charts import Markup, table
@@ -25,12 +27,6 @@ if TYPE_CHECKING:
     from .evaluate import EvaluateConfig
 
 STATIC = Path(__file__).parent / "static"
-COCO_ROWS = {
-    "segm": "masks, by category",
-    "segm-agnostic": "masks, one class",
-    "bbox": "boxes, by category",
-    "bbox-agnostic": "boxes, one class",
-}
 
 
 def write_report(found: Evaluation, config: "EvaluateConfig", path: Path) -> None:
@@ -91,20 +87,44 @@ def _with_interval(metrics: JointMetrics, key: str) -> Markup:
 
 
 def _masks(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
-    numbers, metrics = found.metrics.numbers, found.metrics
+    metrics = found.metrics
     yield "<p>AP: mean over IoU .50 to .95 and over categories, 100 detections a photo. A dash: no truth of that size.</p>\n"
-    rows = [
-        [label, *("-" if numbers[f"{prefix}/{key}"] < 0 else f"{numbers[f'{prefix}/{key}']:.3f}" for key in COCO_KEYS)]
-        for prefix, label in COCO_ROWS.items()
-        if f"{prefix}/AP" in numbers
-    ]
-    yield table(["", *COCO_KEYS], rows, title="COCO")
-    kind = "mask" if found.pairing.masked else "box"
-    names = {"iou": f"{kind} IoU, mean", "iou_below_80": "IoU below 0.8", "found": f"found at IoU {config.iou_thr:g}"}
+    coco = {prefix: one.numbers for prefix, one in metrics.coco.items()}
+    keys = list(next(iter(coco.values()), {}))
+    joint = {f"joint/{prefix}": one.numbers for prefix, one in found.joint.items()}
+    yield report_masks.coco_table(coco | joint, keys)
+    kind, noun = ("segm", "mask") if found.pairing.masked else ("bbox", "box")
+    names = {"iou": f"{noun} IoU, mean", "iou_below_80": "IoU below 0.8", "found": f"found at IoU {config.iou_thr:g}"}
     if found.pairing.masked:
         names["boundary_f"] = f"boundary F, {config.boundary_px} px"
     cells = [_with_interval(metrics, f"product/{name}") for name in names]
     yield table(list(names.values()), [cells], title="Products: the best detection of each")
+    primary = [kind, f"{kind}-agnostic", "boundary", "boundary-agnostic"]
+    yield from report_masks.curves({prefix: metrics.coco[prefix] for prefix in primary if prefix in metrics.coco})
+    result = metrics.coco.get(kind)
+    if result is not None:
+        own = found.pairing.truth.category[~found.pairing.truth.crowd]
+        counts = np.bincount(own, minlength=len(found.pairing.categories)).tolist()
+        yield report_masks.categories(result, found.pairing.categories, counts)
+
+
+def _joint(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
+    for one in found.joint.values():
+        yield (
+            "<p>AP where a detection counts only if its mask fits <em>and</em> its attributes do: F1 of the values that are "
+            "present at least as high as a threshold, from .50 to .95. Attributes that are unknown ask for nothing.</p>\n"
+        )
+        keys = [key for key in one.numbers if key.startswith("AP") and len(key) > 2]
+        yield report_masks.joint_table(one.numbers, keys)
+
+
+def _errors(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
+    if found.errors:
+        yield from report_masks.errors(found.errors)
+
+
+def _slices(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
+    yield from report_masks.slices(found.slices)
 
 
 def _comparison(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
@@ -131,7 +151,7 @@ def _comparison(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
 
 
 def _attributes(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
-    yield from attribute_sections(found.metrics)
+    yield from attribute_sections(found.metrics, found.others)
 
 
 def _mistakes(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
@@ -162,7 +182,10 @@ Section = Callable[[Evaluation, "EvaluateConfig"], Iterator[str]]
 SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("compare", "B against A", _comparison),
     ("masks", "Masks and boxes", _masks),
+    ("joint", "Masks and attributes together", _joint),
+    ("errors", "Errors", _errors),
     ("attributes", "Category and attributes", _attributes),
+    ("slices", "Slices", _slices),
     ("mistakes", "Worst mistakes", _mistakes),
     ("notes", "Notes", _notes),
 )

@@ -13,21 +13,16 @@ from rich.text import Text
 
 from ..attributes.evaluation import LabelMetrics, NumberMetrics
 from ..attributes.joint import JointMetrics
-from ..seg.coco_eval import COCO_KEYS
+from ..seg.error_breakdown import ERRORS
 from ..seg.pairing import Pairing
 from .compare import Comparison
-from .measure import Evaluation
+from .measure import Evaluation, labels
+from .report_masks import COCO_ROWS
 
 if TYPE_CHECKING:
     from .evaluate import EvaluateConfig
 
 _WIDTH = 100
-_ROWS = {
-    "segm": "masks, by category",
-    "segm-agnostic": "masks, one class",
-    "bbox": "boxes, by category",
-    "bbox-agnostic": "boxes, one class",
-}
 
 
 def print_tables(found: Evaluation, config: "EvaluateConfig") -> None:
@@ -37,10 +32,15 @@ def print_tables(found: Evaluation, config: "EvaluateConfig") -> None:
     if console.width > _WIDTH or not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
     console.print(_headline(metrics, config))
-    console.print(_coco_table(metrics))
+    console.print(_coco_table(found))
     console.print(_product_table(pairing, metrics, config))
+    if found.errors:
+        console.print(_error_table(found))
     for table in _attribute_tables(metrics):
         console.print(table)
+    for table in (_coverage_table(metrics), _others_table(found)):
+        if table.row_count:
+            console.print(table)
     details = list(_value_tables(metrics))
     if details:
         console.print(Columns(details, padding=(1, 2)))
@@ -77,13 +77,15 @@ def _table(title: str, *columns: str, gap: int = 2) -> Table:
     return table
 
 
-def _coco_table(metrics: JointMetrics) -> Table:
-    table = _table("\nCOCO", *COCO_KEYS, gap=1)  # twelve figures in 100 columns
-    for prefix, label in _ROWS.items():
-        if f"{prefix}/AP" in metrics.numbers:
-            values = [metrics.numbers[f"{prefix}/{key}"] for key in COCO_KEYS]
-            # -1: no truth of that size
-            table.add_row(label, *("-" if value < 0 else f"{value:.3f}" for value in values))
+def _coco_table(found: Evaluation) -> Table:
+    results = {prefix: one.numbers for prefix, one in found.metrics.coco.items()}
+    joint = {f"joint/{prefix}": one.numbers for prefix, one in found.joint.items()}
+    keys = list(next(iter(results.values()), {}))
+    table = _table("\nCOCO", *keys, gap=1)  # twelve figures in 100 columns
+    for prefix, numbers in (results | joint).items():
+        # -1: no truth of that size
+        cells = (numbers.get(key, -1.0) for key in keys)
+        table.add_row(COCO_ROWS[prefix], *("-" if value < 0 else f"{value:.3f}" for value in cells))
     return table
 
 
@@ -94,6 +96,16 @@ def _product_table(pairing: Pairing, metrics: JointMetrics, config: "EvaluateCon
         names["boundary_f"] = f"boundary F, {config.boundary_px} px"
     table = _table("\nProducts: the best detection of each", *names.values())
     table.add_row("", *(_with_interval(metrics, f"product/{name}") for name in names))
+    return table
+
+
+def _error_table(found: Evaluation) -> Table:
+    """What mending one kind of mistake would bring."""
+    first = next(iter(found.errors.values()))
+    table = _table(f"\nErrors: what AP{100 * first.iou_thr:g} would gain without them", *ERRORS, gap=1)
+    for prefix, one in found.errors.items():
+        cells = (f"{one.delta_ap[cause]:+.3f} ({one.counts[cause]:,})" for cause in ERRORS)
+        table.add_row(COCO_ROWS[prefix].replace("by category", "by cat."), *cells)
     return table
 
 
@@ -120,6 +132,35 @@ def _attribute_tables(metrics: JointMetrics) -> Iterator[Table]:
             cells = (_with_interval(metrics, key) if key in metrics.numbers else "" for key in keys)
             table.add_row(escape(name + first), f"{one.support:,}", *cells)
         yield table
+
+
+def _coverage_table(metrics: JointMetrics) -> Table:
+    """What the probabilities are worth: how much can be filled in without a person."""
+    read = {key: one for key, one in labels(metrics).items() if one.probability is not None and one.support}
+    target = next((one.probability.coverage.target for one in read.values()), 0.95)
+    share = f"filled in at {target:.0%} precision"
+    table = _table("\nProbabilities on matched products", share, "from", "top 2", "top 3", "macro-AP", "ECE")
+    for key, one in read.items():
+        p = one.probability
+        cells = (_figure(p.coverage.threshold), *(_figure(p.top_k.get(k, math.nan)) for k in (2, 3)))
+        filled = _with_interval(metrics, f"{key}/coverage{100 * target:g}")
+        table.add_row(escape(key.removeprefix("attributes/")), filled, *cells, _figure(p.macro_ap), _figure(p.ece))
+    return table
+
+
+def _others_table(found: Evaluation) -> Table:
+    """Accuracy by whose masks the attributes were read under, and of a second annotator."""
+    names = {"true_masks": "under true masks", "second": "second annotator"}
+    table = _table("\nAccuracy", "on matched products", *(names[one] for one in found.others))
+    own = labels(found.metrics)
+    for key in own if found.others else ():
+        others = (
+            _with_interval(one, f"{key}/accuracy") if key in labels(one) else "-" for one in found.others.values()
+        )
+        table.add_row(
+            escape(key.removeprefix("attributes/")), _with_interval(found.metrics, f"{key}/accuracy"), *others
+        )
+    return table
 
 
 def _with_interval(metrics: JointMetrics, key: str) -> str:

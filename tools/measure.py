@@ -6,28 +6,50 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..attributes.joint import JointConfig, JointMetrics, joint_metrics
+from ..attributes.evaluation import LabelMetrics
+from ..attributes.joint import JointConfig, JointMetrics, comparable_attributes, joint_metrics
+from ..attributes.joint_ap import JointApParams, JointApResult, pairing_joint_ap
 from ..datasets.coco import CocoFile, read_coco
 from ..datasets.errors import InputError
+from ..seg.coco_eval import CocoParams
+from ..seg.error_breakdown import ErrorBreakdown, error_breakdown
 from ..seg.pairing import Pairing, pair, read_predictions
+from ..seg.slices import SliceRow, flat_slices, slice_metrics
 from .compare import Comparison, compare
 
 if TYPE_CHECKING:
     from .evaluate import EvaluateConfig
 
+SAME_IOU = 0.99  # from here on a mask is the truth's own
+
 
 @dataclass
 class Evaluation:
-    """pairing, metrics: of the predictions that are judged. comparison: with the other run of --compare."""
+    """pairing, metrics: of the predictions that are judged. joint: AP of masks and attributes together. errors: by
+    prefix of a key (``segm``, ``segm-agnostic``). others: ``true_masks`` and ``second``: category and attributes of other
+    files against the same truth. comparison: with the other run of --compare."""
 
     pairing: Pairing
     metrics: JointMetrics
+    joint: dict[str, JointApResult] = field(default_factory=dict)
+    errors: dict[str, ErrorBreakdown] = field(default_factory=dict)
+    slices: list[SliceRow] = field(default_factory=list)
+    others: dict[str, JointMetrics] = field(default_factory=dict)
     comparison: Comparison | None = None
     notes: list[str] = field(default_factory=list)
 
     def flat(self) -> dict[str, float | None]:
         """Every figure, by stable keys; None where undefined."""
         found: dict[str, float | None] = dict(self.metrics.flat())
+        for prefix, one in self.joint.items():
+            found |= {f"joint/{prefix}/{key}": value for key, value in one.numbers.items()}
+        for prefix, one in self.errors.items():
+            found |= one.flat(f"errors/{prefix}")
+        found |= flat_slices(self.slices)
+        for prefix, one in self.others.items():
+            read = {key: value for key, value in one.flat().items() if key.startswith(("category/", "attributes/"))}
+            found |= {f"{prefix}/{key}": value for key, value in read.items()}
+            found |= {f"{prefix}/{key}/kappa": label.kappa for key, label in labels(one).items()}
         if self.comparison is not None:
             found |= self.comparison.flat()
         return {key: value if value is not None and math.isfinite(value) else None for key, value in found.items()}
@@ -40,6 +62,12 @@ def measure(config: "EvaluateConfig") -> Evaluation:
     judged = config.pred if config.compare is None else config.compare[1]
     pairing, metrics = _run(truth, judged, config, joint)
     found = Evaluation(pairing, metrics, notes=notes + metrics.notes)
+    found.joint = _joint(pairing, metrics, joint.coco)
+    found.errors = _errors(pairing, metrics, joint.coco.max_dets[-1])
+    found.slices = slice_metrics(
+        pairing, metrics, by=tuple(dict.fromkeys(config.slice_by)), resamples=config.resamples, seed=config.seed
+    )
+    found.others = _others(truth, config, joint, found.notes)
     if config.compare is not None:
         other = _run(truth, config.compare[0], config, replace(joint, resamples=1))
         found.comparison = compare(
@@ -52,6 +80,31 @@ def measure(config: "EvaluateConfig") -> Evaluation:
     return found
 
 
+def labels(metrics: JointMetrics) -> dict[str, LabelMetrics]:
+    """Prefix of a key (``category``, ``attributes/color``) -> everything judged by labels."""
+    named = {"category": metrics.category} | {f"attributes/{name}": one for name, one in metrics.attributes.items()}
+    return {key: one for key, one in named.items() if isinstance(one, LabelMetrics)}
+
+
+def _others(truth: CocoFile, config: "EvaluateConfig", joint: JointConfig, notes: list[str]) -> dict[str, JointMetrics]:
+    """Attributes read under true masks, and a second annotator in the place of the predictor: a ceiling."""
+    found = {}
+    for name, path in (("true_masks", config.true_masks), ("second", config.second)):
+        if path is None:
+            continue
+        pairing, one = _run(truth, path, config, joint)
+        notes += [f"--{name.replace('_', '-')}: {note}" for note in one.notes if "without a score" not in note]
+        product = ~pairing.truth.crowd
+        if name == "true_masks" and (one.best_iou[product] < SAME_IOU).any():
+            other = int((one.best_iou[product] < SAME_IOU).sum())
+            notes.append(
+                f"--true-masks: {other:,} products have no prediction on their very mask; expected {path} to be made "
+                "with segattr extract --masks."
+            )
+        found[name] = one
+    return found
+
+
 def _joint_config(config: "EvaluateConfig") -> JointConfig:
     return JointConfig(
         iou_thr=config.iou_thr,
@@ -61,7 +114,51 @@ def _joint_config(config: "EvaluateConfig") -> JointConfig:
         group_by=config.group_by,
         resamples=config.resamples,
         seed=config.seed,
+        precision=config.precision,
+        coco=_coco_params(config),
+        boundary=config.boundary,
     )
+
+
+def _coco_params(config: "EvaluateConfig") -> CocoParams:
+    standard = CocoParams()
+    areas = {"all": standard.areas["all"]} if config.areas else standard.areas
+    for text in config.areas:
+        name, _, ends = text.partition("=")
+        try:
+            low, high = (float(end) if end else math.inf for end in ends.split(":"))
+        except ValueError:
+            raise InputError(f"--areas {text}: expected NAME=LOW:HIGH in px², such as tiny=0:256.") from None
+        areas |= {name: (low, min(high, standard.areas["all"][1]))}
+    return CocoParams(config.iou_thrs or standard.iou_thrs, areas, config.max_dets)
+
+
+def _joint(pairing: Pairing, metrics: JointMetrics, params: CocoParams) -> dict[str, JointApResult]:
+    """By category where there are numbers by category, else of one class; nothing without attributes in common."""
+    attributes = [one for one in comparable_attributes(pairing, []) if one.kind != "number"]
+    if not attributes:
+        return {}
+    kind = "segm" if pairing.masked else "bbox"
+    agnostic = kind not in metrics.coco
+    prefix = f"{kind}-agnostic" if agnostic else kind
+    joint = JointApParams(coco=params)
+    return {prefix: pairing_joint_ap(pairing, attributes, kind=kind, class_agnostic=agnostic, params=joint)}
+
+
+def _errors(pairing: Pairing, metrics: JointMetrics, max_dets: int) -> dict[str, ErrorBreakdown]:
+    kind = "segm" if pairing.masked else "bbox"
+    return {
+        prefix: error_breakdown(
+            pairing.truth,
+            pairing.detections,
+            categories=len(pairing.categories),
+            kind=kind,
+            class_agnostic=prefix != kind,
+            max_dets=max_dets,
+        )
+        for prefix in (kind, f"{kind}-agnostic")
+        if prefix in metrics.coco
+    }
 
 
 def _read(path: Path) -> tuple[CocoFile, list[str]]:

@@ -11,8 +11,11 @@ from .report_charts import Series, confusion, lines, meter, reliability_plot, ta
 WIDE_MATRIX = 13  # of more values a confusion matrix is as wide as the page
 
 
-def attribute_sections(metrics: JointMetrics) -> Iterator[str]:
-    """A summary, then every attribute by itself."""
+OTHERS = {"true_masks": "under true masks", "second": "second annotator"}
+
+
+def attribute_sections(metrics: JointMetrics, others: dict[str, JointMetrics]) -> Iterator[str]:
+    """A summary, then every attribute by itself. others: read under true masks, and a second annotator's."""
     named = {"category": metrics.category} if metrics.category is not None else {}
     named |= metrics.attributes
     labels = {name: one for name, one in named.items() if isinstance(one, LabelMetrics) and one.support}
@@ -21,7 +24,9 @@ def attribute_sections(metrics: JointMetrics) -> Iterator[str]:
         return
     yield "<p>Read from products that a detection matches. Unknown labels never count, a missing answer counts as wrong.</p>\n"
     if labels:
-        yield _summary(labels)
+        yield _summary(labels) + _probabilities(labels)
+    if others and labels:
+        yield _others(labels, others)
     if numbers:
         yield _numbers(numbers)
     for name, one in labels.items():
@@ -30,34 +35,47 @@ def attribute_sections(metrics: JointMetrics) -> Iterator[str]:
 
 
 def _summary(labels: dict[str, LabelMetrics]) -> str:
-    probable = any(one.probability is not None for one in labels.values())
-    target = next((one.probability.coverage.target for one in labels.values() if one.probability), 0.95)
     columns = ["", "products", "accuracy", "macro-F1", "macro-precision", "macro-recall"]
-    columns += [
-        f"filled in at {target:.0%} precision",
-        "from confidence",
-        "macro-AP",
-        "top 2",
-        "top 3",
-        "ECE",
-    ] * probable
+    sets = any(one.jaccard is not None for one in labels.values())
+    columns += ["set overlap", "whole set right"] * sets
     rows = []
     for name, one in labels.items():
-        row = [name, f"{one.support:,}", meter(one.accuracy), meter(one.macro_f1)]
+        first = " (first value)" if one.jaccard is not None else ""
+        row = [name + first, f"{one.support:,}", meter(one.accuracy), meter(one.macro_f1)]
         row += [figure(one.macro_precision), figure(one.macro_recall)]
-        if probable:
-            row += _probable(one)
-        rows.append(row)
+        rows.append(row + [figure(one.jaccard), figure(one.exact)] * sets)
     return table(columns, rows)
 
 
-def _probable(one: LabelMetrics) -> list[str]:
-    p = one.probability
-    if p is None:
-        return ["-"] * 6
-    threshold = figure(p.coverage.threshold) if p.coverage.share else "-"
-    top = [figure(p.top_k.get(k, math.nan)) for k in (2, 3)]
-    return [meter(p.coverage.share), threshold, figure(p.macro_ap), *top, figure(p.ece)]
+def _probabilities(labels: dict[str, LabelMetrics]) -> str:
+    read = {name: one.probability for name, one in labels.items() if one.probability is not None}
+    if not read:
+        return ""
+    target = next(iter(read.values())).coverage.target
+    columns = ["", f"filled in at {target:.0%} precision", "from confidence", "macro-AP", "top 2", "top 3"]
+    rows = []
+    for name, p in read.items():
+        threshold = figure(p.coverage.threshold) if p.coverage.share else "-"
+        top = [figure(p.top_k.get(k, math.nan)) for k in (2, 3)]
+        set_ = " (whole set)" if p.coverage_first else ""
+        gaps = [figure(p.ece), figure(p.ece_adaptive)]
+        rows.append([name + set_, meter(p.coverage.share), threshold, figure(p.macro_ap), *top, *gaps])
+    return table([*columns, "ECE", "ECE, equal counts"], rows, title="What the probabilities are worth")
+
+
+def _others(labels: dict[str, LabelMetrics], others: dict[str, JointMetrics]) -> str:
+    columns, rows = ["", "on matched products"], []
+    for name in others:
+        columns += [OTHERS[name], "macro-F1", *(["kappa"] if name == "second" else [])]
+    for name, one in labels.items():
+        row = [name, meter(one.accuracy)]
+        for who, other in others.items():
+            found = other.category if name == "category" else other.attributes.get(name)
+            known = isinstance(found, LabelMetrics) and found.support
+            row += [meter(found.accuracy), figure(found.macro_f1)] if known else ["-", "-"]
+            row += [figure(found.kappa) if known else "-"] if who == "second" else []
+        rows.append(row)
+    return table(columns, rows, title="Accuracy by whose masks, and how far two annotators agree")
 
 
 def _numbers(numbers: dict[str, NumberMetrics]) -> str:
@@ -79,10 +97,12 @@ def _label_charts(name: str, one: LabelMetrics) -> Iterator[str]:
     yield '<div class="grid-2">\n'
     curves = [Series("whole set" if p.curve_first else "", p.curve.coverage, p.curve.precision)]
     if p.curve_first:
-        curves.append(Series("first value alone", p.curve_first.coverage, p.curve_first.precision))
+        curves.append(Series("first value alone", p.curve_first.coverage, p.curve_first.precision, dashed=True))
     chosen = p.coverage
     if chosen.share:
-        title = f"{chosen.share:.0%} filled in at {chosen.target:.0%} precision"
+        title = (
+            f"{chosen.share:.0%} filled in at {chosen.target:.0%} precision, from confidence {chosen.threshold:.2f} on"
+        )
     else:
         title = f"No confidence reaches {chosen.target:.0%} precision"
     yield lines(
