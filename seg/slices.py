@@ -1,8 +1,8 @@
 """The same figures for parts of the products: by category, by size, by an attribute, by a key of the photos.
 
 A slice of products has the figures that are means over products (IoU, accuracies). AP needs to know whose the false
-positives are: a slice of whole photos has those on its photos, a category those predicted as it, a size what COCO gives
-it (APs, APm, APl). A false positive has no true attribute, so slices by attribute have no AP.
+positives are: a slice of whole photos has those on its photos, a category those predicted as it, a size those that COCO
+lays to it (APs, APm, APl). A false positive has no true attribute, so slices by attribute have no AP.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,16 +15,18 @@ from ..datasets.errors import InputError
 from ..datasets.schema import listed
 from .ap_bootstrap import average_precision, ranked
 from .bootstrap import bootstrap
+from .coco_eval import CocoParams, CocoResult
 from .pairing import Pairing
 
 OTHER, NONE = "(other)", "(none)"
-SIZES_PX2 = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, np.inf)}
+_SHOWN = (("AP50", 0.5), ("AP75", 0.75))
 
 
 class Measured(Protocol):
     """What ``attributes.joint.joint_metrics`` gives, as far as slices need it: the tables that figures are made of."""
 
     numbers: dict[str, float]
+    coco: Mapping[str, CocoResult]
     parts: Mapping[str, tuple[np.ndarray, Callable[[np.ndarray], dict[str, np.ndarray]]]]
     row_groups: list[Any]
     matched: np.ndarray
@@ -34,23 +36,24 @@ class Measured(Protocol):
 @dataclass(frozen=True)
 class Slice:
     """products: bool (p,), which of the true products (crowd regions left out) belong to it. category: its index, of a
-    slice by category. photos: bool (P,), of a slice of whole photos. size: ``small`` ..., of a slice by size."""
+    slice by category. photos: bool (P,), of a slice of whole photos. area: the name of a range of areas, of a slice by size."""
 
     key: str
     name: str
     products: np.ndarray
     category: int | None = None
     photos: np.ndarray | None = None
-    size: str | None = None
+    area: str | None = None
 
 
 @dataclass(frozen=True)
 class SliceRow:
     """numbers: ``photos`` (that hold its products), ``products``, ``matched``, ``extra`` (detections that are nobody's;
-    where that can be said), ``segm/AP`` and ``segm/AP50`` (``bbox/`` where there are only boxes, ``segm-agnostic/``
-    where no categories are common) and the figures that are means over products, by the keys they have for all
-    (``product/iou``, ``attributes/color/accuracy``); NaN where nothing is known, -1 for AP without truth. intervals:
-    95 %, of some of these, by the same keys."""
+    where that can be said), ``segm/AP``, ``segm/AP50`` and ``segm/AP75`` (``bbox/`` where there are only boxes,
+    ``segm-agnostic/`` where there are no numbers by category; at the parameters of the whole evaluation) and the
+    figures that are means over products, by the keys they have for all (``product/iou``,
+    ``attributes/color/accuracy``). NaN where nothing is known, -1 for AP without truth. intervals: 95 %, of some of
+    these, by the same keys."""
 
     key: str
     name: str
@@ -72,7 +75,8 @@ def slice_metrics(
     metrics: what ``joint_metrics`` says of the same pairing. resamples: draws for the intervals, 0 for none. Raises
     InputError for a key that nothing has.
     """
-    slices = [one for key in by for one in slices_by(pairing, key, most=most)]
+    params = next(iter(metrics.coco.values())).params if metrics.coco else CocoParams()
+    slices = [one for key in by for one in slices_by(pairing, key, most=most, areas=params.areas)]
     found = [SliceRow(one.key, one.name, _numbers(pairing, metrics, one)) for one in slices]
     for row, values in zip(found, _precisions(pairing, metrics, slices), strict=True):
         row.numbers.update(values)
@@ -93,13 +97,17 @@ def flat_slices(rows: Sequence[SliceRow]) -> dict[str, float]:
     return found
 
 
-def slices_by(pairing: Pairing, key: str, *, most: int | None = 20) -> list[Slice]:
-    """``category``, ``size`` (COCO's: below 32 x 32 px, below 96 x 96 px, above, by the annotation's area), an
-    attribute of the truth's schema (a product with several values is in several slices), or a key of the truth's images
-    such as ``source_id``; ``attribute:size`` and ``image:size`` where a name alone would mean something else.
+def slices_by(
+    pairing: Pairing, key: str, *, most: int | None = 20, areas: Mapping[str, tuple[float, float]] | None = None
+) -> list[Slice]:
+    """The slices by one of these.
 
-    Most products first (sizes: smallest first). Of attributes and image keys the ``most`` largest slices, the rest
-    together as ``(other)``; ``(none)``: those without a value. Raises InputError when nothing has the key.
+    ``category``; ``size`` (the annotation's area, in each of ``areas`` but "all", both ends included; by default COCO's
+    small, medium and large, which meet at 32 x 32 and 96 x 96 px); an attribute of the truth's schema (a product with
+    several values is in several slices); a key of the truth's images such as ``source_id``. ``attribute:size`` and
+    ``image:size`` where a name alone would mean something else. Most products first (sizes: as in ``areas``). Of
+    attributes and image keys the ``most`` largest slices, the rest together as ``(other)``; ``(none)``: those without a
+    value. Raises InputError when nothing has the key.
     """
     products = ~pairing.truth.crowd
     if key == "category":
@@ -107,8 +115,9 @@ def slices_by(pairing: Pairing, key: str, *, most: int | None = 20) -> list[Slic
         found = [Slice(key, name, own == i, category=i) for i, name in enumerate(pairing.categories)]
         return sorted((one for one in found if one.products.any()), key=lambda one: -int(one.products.sum()))
     if key == "size":
-        area = pairing.truth.area[products]
-        return [Slice(key, n, (low <= area) & (area < high), size=n) for n, (low, high) in SIZES_PX2.items()]
+        area, areas = pairing.truth.area[products], CocoParams().areas if areas is None else areas
+        ranges = [(name, *ends) for name, ends in areas.items() if name != "all"]
+        return [Slice(key, name, (low <= area) & (area <= high), area=name) for name, low, high in ranges]
     form, _, name = key.partition(":") if key.startswith(("attribute:", "image:")) else ("", "", key)
     if form != "image" and name in pairing.schema and pairing.schema[name].kind != "number":
         return _by_attribute(pairing, name, most)
@@ -183,32 +192,50 @@ def _numbers(pairing: Pairing, metrics: Measured, one: Slice) -> dict[str, float
 
 
 def _precisions(pairing: Pairing, metrics: Measured, slices: list[Slice]) -> Iterator[dict[str, float]]:
-    """AP and AP50 of each slice that has them: every photo is matched once for all."""
+    """AP, AP50 and AP75 of each slice that has them. For slices of photos every photo is matched once for all."""
     kind = "segm" if pairing.masked else "bbox"
-    agnostic = f"{kind}/AP" not in metrics.numbers
-    prefix = f"{kind}-agnostic" if agnostic else kind
-    needed = any(one.photos is not None or (one.category is not None and not agnostic) for one in slices)
+    prefix = kind if kind in metrics.coco else f"{kind}-agnostic"
+    result = metrics.coco.get(prefix)
     tables = []
-    if needed:
-        options = {"images": len(pairing.images), "categories": len(pairing.categories), "kind": kind}
-        tables = ranked(pairing.truth, pairing.detections, class_agnostic=agnostic, **options)
-    every = np.ones((1, len(pairing.images)), np.int64)
+    if result is not None and any(one.photos is not None for one in slices):
+        tables = ranked(
+            pairing.truth,
+            pairing.detections,
+            images=len(pairing.images),
+            categories=len(pairing.categories),
+            kind=kind,
+            class_agnostic=prefix != kind,
+            iou_thrs=result.params.iou_thrs,
+            max_dets=result.params.max_dets[-1],
+        )
     for one in slices:
-        if one.size is not None:
-            value = metrics.numbers.get(f"{prefix}/AP{one.size[0]}")
-            yield {} if value is None else {f"{prefix}/AP": value}
+        if result is None:
+            values = None
         elif one.photos is not None:
-            yield _two(prefix, average_precision(tables, one.photos[None].astype(np.int64))[0])
-        elif one.category is not None and not agnostic:
-            yield _two(prefix, average_precision(tables[one.category : one.category + 1], every)[0])
+            values = average_precision(tables, one.photos[None].astype(np.int64))[0]
+        elif one.area is not None:
+            values = _mean_precision(result, slice(None), one.area)
+        elif one.category is not None and prefix == kind:
+            values = _mean_precision(result, slice(one.category, one.category + 1), "all")
         else:
-            yield {}
+            values = None
+        yield {} if values is None else _named(prefix, values, result.params)
 
 
-def _two(prefix: str, by_threshold: np.ndarray) -> dict[str, float]:
-    """float64 (T,) from IoU .50 on -> AP and AP50; -1 without truth, as COCO has it."""
-    mean, at_50 = (-1.0 if np.isnan(value) else float(value) for value in (by_threshold.mean(), by_threshold[0]))
-    return {f"{prefix}/AP": mean, f"{prefix}/AP50": at_50}
+def _mean_precision(result: CocoResult, categories: slice, area: str) -> np.ndarray:
+    """AP at every IoU, float64 (T,): the mean over the categories with truth of that area, NaN without any."""
+    precision = result.precision[:, :, categories, list(result.params.areas).index(area), -1]
+    precision = precision[:, :, (precision > -1).all(axis=(0, 1))]
+    return precision.mean(axis=(1, 2)) if precision.shape[2] else np.full(len(precision), np.nan)
+
+
+def _named(prefix: str, by_iou: np.ndarray, params: CocoParams) -> dict[str, float]:
+    """-1 without truth, as COCO has it."""
+    found = {"AP": by_iou.mean()}
+    for key, iou_thr in _SHOWN:
+        at = np.flatnonzero(np.isclose(params.iou_thrs, iou_thr))
+        found |= {key: by_iou[at[0]]} if len(at) else {}
+    return {f"{prefix}/{key}": -1.0 if np.isnan(value) else float(value) for key, value in found.items()}
 
 
 def _intervals(metrics: Measured, one: Slice, resamples: int, seed: int) -> dict[str, tuple[float, float]]:

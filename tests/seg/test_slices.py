@@ -10,7 +10,7 @@ from segattr.attributes.joint import JointConfig, joint_metrics
 from segattr.datasets import masks
 from segattr.datasets.coco import read_coco
 from segattr.datasets.errors import InputError
-from segattr.seg.coco_eval import coco_numbers
+from segattr.seg.coco_eval import CocoParams, coco_numbers
 from segattr.seg.pairing import pair, read_predictions
 from segattr.seg.slices import flat_slices, slice_metrics, slices_by
 
@@ -99,13 +99,15 @@ def test_by_category_and_size(tmp_path, seed):
         one = [objects.select(objects.category == NAMES.index(name)) for objects in (pairing.truth, pairing.detections)]
         one = [replace(objects, category=np.zeros_like(objects.category)) for objects in one]
         coco = coco_numbers(*one, sizes=pairing.sizes, categories=1)
-        assert [numbers["segm/AP"], numbers["segm/AP50"]] == pytest.approx([coco["AP"], coco["AP50"]], abs=1e-9)
+        for key in ("AP", "AP50", "AP75"):
+            assert numbers[f"segm/{key}"] == pytest.approx(coco[key], abs=1e-9)
         own = ~pairing.truth.crowd & (pairing.truth.category == NAMES.index(name))
         assert numbers["product/iou"] == pytest.approx(metrics.best_iou[own].mean())
         assert numbers["photos"] == len(set(pairing.truth.image[own].tolist()))
     sizes = by_name(rows, "size")
     assert list(sizes) == ["small", "medium", "large"]
-    assert [sizes[n]["segm/AP"] for n in sizes] == [metrics.numbers[f"segm/AP{n[0]}"] for n in sizes]
+    for name, numbers in sizes.items():
+        assert numbers["segm/AP"] == pytest.approx(metrics.numbers[f"segm/AP{name[0]}"], abs=1e-12)
     assert sum(one["products"] for one in sizes.values()) == metrics.numbers["instances/truth"]
     assert sum(one["matched"] for one in sizes.values()) == metrics.numbers["instances/matched"]
 
@@ -124,6 +126,24 @@ def test_by_attribute_a_product_is_in_the_slice_of_each_of_its_values(tmp_path):
         assert "segm/AP" not in numbers
         assert "extra" not in numbers
     assert np.isnan(rows["(none)"]["attributes/color/accuracy"])
+
+
+def test_the_parameters_of_the_evaluation_hold_in_the_slices(tmp_path):
+    """Own IoUs, areas and one detection a photo: the slice that holds everything has the numbers of all."""
+    params = CocoParams(iou_thrs=(0.6, 0.75), areas={"all": (0, 1e10), "wee": (0, 600.5)}, max_dets=(1,))
+    pairing, metrics = evaluated(tmp_path, *random_files(44), coco=params)
+    for image in pairing.images:
+        image.extra["set"] = 7
+    rows = slice_metrics(pairing, metrics, by=["set", "size", "category"])
+    (everything,) = by_name(rows, "set").values()
+    for key in ("segm/AP", "segm/AP75", "product/iou"):
+        assert everything[key] == pytest.approx(metrics.numbers[key], abs=1e-9)
+    assert "segm/AP50" not in everything
+    (wee,) = by_name(rows, "size").values()
+    assert wee["segm/AP"] == pytest.approx(metrics.numbers["segm/APwee"], abs=1e-12)
+    assert wee["products"] == (pairing.truth.area[~pairing.truth.crowd] <= 600).sum()
+    for name, numbers in by_name(rows, "category").items():
+        assert numbers["segm/AP"] == metrics.coco["segm"].per_category[NAMES.index(name)]["AP"]
 
 
 def test_many_values_the_rest_together(tmp_path):
