@@ -32,7 +32,7 @@ class EvaluateConfig:
     """
 
     gt: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="GT")]
-    """The truth: a COCO file with attributes."""
+    """The truth: a COCO file with attributes (with --semantic also a folder of label maps)."""
     pred: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="PRED")] = None
     """predictions.json (or the folder it lies in), or a COCO results list."""
     compare: Annotated[tuple[Path, Path] | None, tyro.conf.arg(metavar="RUN_A RUN_B")] = None
@@ -64,6 +64,13 @@ class EvaluateConfig:
     """So many detections of a photo and category count, best scores first; AP goes by the last."""
     boundary: bool = False
     """Also Boundary AP (Cheng et al. 2021), which sees what mask AP forgives at the rim of large masks. Slow."""
+    semantic: bool = False
+    """Also label maps painted from the instances: mean IoU, pixel accuracy, boundary F. Where GT and PRED are folders of
+    label maps (PNG files of the same names), these and nothing else."""
+    labels: tuple[str, ...] = ()
+    """Names of the labels 0, 1, 2, ... of such folders (0 is the background); by default the labels that occur."""
+    ignore_label: int = 255
+    """Pixels of such folders whose true label it is do not count."""
     precision: float = 0.95
     """How many products can be filled in automatically at this precision of an attribute."""
     slice_by: tuple[str, ...] = ("category", "size")
@@ -88,6 +95,8 @@ def check(config: EvaluateConfig) -> None:
         raise InputError("PRED and --compare RUN_A RUN_B: give one of them; --compare judges RUN_B.")
     if config.compare is None and config.pred is None:
         raise InputError("no predictions: expected segattr evaluate GT PRED, or GT --compare RUN_A RUN_B.")
+    if config.gt.is_dir() and not config.semantic:
+        raise InputError(f"{config.gt} is a folder; expected a COCO file (or, of label maps, --semantic).")
     if config.mistakes < 0:
         raise InputError(f"--mistakes {config.mistakes}: expected 0 or more.")
     if config.out is not None:
@@ -143,10 +152,16 @@ def run(config: EvaluateConfig) -> int:
     """The verb: measure, write, print. Returns 0, or 1 where a figure is not what --fail-under or --fail-over ask for."""
     check(config)
     gates = parse_gates(config.fail_under, config.fail_over)
-    found = measure(config)
+    maps = config.semantic and config.gt.is_dir()
+    if maps:
+        from .evaluate_maps import measure_maps, write_maps
+
+        found, write = measure_maps(config), write_maps
+    else:
+        found, write = measure(config), write_results
     failed = failures(gates, found.flat())
     try:
-        written = write_results(found, config) if config.out is not None else []
+        written = write(found, config) if config.out is not None else []
     except OSError as error:
         raise InputError(f"--out {config.out}: cannot be written ({error.strerror}).") from error
     if config.json:
@@ -154,9 +169,9 @@ def run(config: EvaluateConfig) -> int:
         for note in found.notes:
             print(f"segattr: note: {note}", file=sys.stderr)
     else:
-        from .evaluate_tables import print_tables
+        from .evaluate_tables import print_map_tables, print_tables
 
-        print_tables(found, config)
+        print_map_tables(found) if maps else print_tables(found, config)
         for path in written:
             print(f"  {path}")
     for sentence in failed:

@@ -5,7 +5,7 @@ from outside and no script run.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -18,6 +18,7 @@ from ..attributes.joint import JointMetrics
 from ..datasets.errors import InputError
 from ..datasets.files import write_atomic
 from . import report_masks
+from .evaluate_maps import map_section
 from .measure import Evaluation
 from .report_attributes import attribute_sections
 from .report_charts import Markup, table
@@ -31,26 +32,33 @@ STATIC = Path(__file__).parent / "static"
 
 def write_report(found: Evaluation, config: "EvaluateConfig", path: Path) -> None:
     """Write the page. Photos that are not there leave outlines without a picture (the caller has said so)."""
-    sections = [(name, title, "".join(make(found, config))) for name, title, make in SECTIONS]
-    sections = [section for section in sections if section[2]]
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in sections)
     judged = str(config.pred if config.compare is None else config.compare[1])
+    sections = [(name, title, "".join(make(found, config))) for name, title, make in SECTIONS]
+    write_page(path, judged, str(config.gt), _tiles(found), sections)
+
+
+def write_page(
+    path: Path, title: str, truth: str, tiles: Iterable[str], sections: Sequence[tuple[str, str, str]]
+) -> None:
+    """sections: (anchor, title, HTML); empty ones are left out. title, truth: text."""
+    sections = [section for section in sections if section[2]]
+    links = "".join(f'<a href="#{name}">{heading}</a>' for name, heading, _ in sections)
     head = Template((STATIC / "evaluate.html").read_text(encoding="utf-8")).substitute(
-        title=escape(judged),
-        truth=escape(str(config.gt)),
+        title=escape(title),
+        truth=escape(truth),
         version=escape(__version__),
         css=(STATIC / "evaluate.css").read_text(encoding="utf-8"),
-        tiles="".join(_tiles(found)),
+        tiles="".join(tiles),
         nav=f"<div>{links}</div>",
     )
-    body = "".join(f'<section id="{name}">\n<h2>{title}</h2>\n{html}</section>\n' for name, title, html in sections)
+    body = "".join(f'<section id="{name}">\n<h2>{heading}</h2>\n{html}</section>\n' for name, heading, html in sections)
     write_atomic(path, (head + body + "</main>\n</body>\n</html>\n").encode("utf-8", errors="backslashreplace"))
 
 
 def _tiles(found: Evaluation) -> Iterator[str]:
     numbers, flat = found.metrics.numbers, found.flat()
     counts = f"{int(numbers['images/compared']):,} of {int(numbers['images/truth']):,} photos"
-    yield _tile("products in the truth", f"{int(numbers['instances/truth']):,}", counts)
+    yield tile("products in the truth", f"{int(numbers['instances/truth']):,}", counts)
     for key, label in (
         ("segm/AP", "mask AP"),
         ("segm-agnostic/AP", "mask AP, one class"),
@@ -63,10 +71,11 @@ def _tiles(found: Evaluation) -> Iterator[str]:
     ):
         value = flat.get(key)
         if value is not None and math.isfinite(value) and not (key == "bbox/AP" and "segm/AP" in numbers):
-            yield _tile(label, "-" if value == -1 else f"{value:.3f}", interval(found.metrics, key))
+            yield tile(label, "-" if value == -1 else f"{value:.3f}", interval(found.metrics, key))
 
 
-def _tile(label: str, value: str, small: str) -> str:
+def tile(label: str, value: str, small: str) -> str:
+    """One figure at the head of the page; ``small`` stands under it."""
     return f"<div><dt>{escape(label)}</dt><dd>{value}<small>{escape(small) or '&nbsp;'}</small></dd></div>"
 
 
@@ -123,6 +132,11 @@ def _errors(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
         yield from report_masks.errors(found.errors)
 
 
+def _maps(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
+    if found.semantic is not None:
+        yield from map_section(found.semantic, found.semantic_ends)
+
+
 def _slices(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
     yield from report_masks.slices(found.slices)
 
@@ -174,8 +188,13 @@ def _notes(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
             *notes,
             f"Intervals: 95 %, percentile bootstrap, {config.resamples:,} draws of {found.metrics.groups:,} groups (by {unit}).",
         ]
+    yield notes_html(notes)
+
+
+def notes_html(notes: Sequence[str]) -> str:
+    """A list; nothing without any."""
     items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    yield f'<ul class="notes">{items}</ul>\n' if items else ""
+    return f'<ul class="notes">{items}</ul>\n' if items else ""
 
 
 Section = Callable[[Evaluation, "EvaluateConfig"], Iterator[str]]
@@ -184,6 +203,7 @@ SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("masks", "Masks and boxes", _masks),
     ("joint", "Masks and attributes together", _joint),
     ("errors", "Errors", _errors),
+    ("maps", "Label maps", _maps),
     ("attributes", "Category and attributes", _attributes),
     ("slices", "Slices", _slices),
     ("mistakes", "Worst mistakes", _mistakes),

@@ -16,6 +16,7 @@ from ..attributes.joint import JointMetrics
 from ..seg.error_breakdown import ERRORS
 from ..seg.pairing import Pairing
 from .compare import Comparison
+from .evaluate_maps import MapEvaluation, map_tables
 from .measure import Evaluation, labels
 from .report_masks import COCO_ROWS
 
@@ -28,14 +29,15 @@ _WIDTH = 100
 def print_tables(found: Evaluation, config: "EvaluateConfig") -> None:
     """Everything, most important first; notes last, where they are seen."""
     pairing, metrics = found.pairing, found.metrics
-    console = Console(highlight=False)
-    if console.width > _WIDTH or not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
+    console = _console()
     console.print(_headline(metrics, config))
     console.print(_coco_table(found))
     console.print(_product_table(pairing, metrics, config))
     if found.errors:
         console.print(_error_table(found))
+    if found.semantic is not None:
+        for table in map_tables(found.semantic, found.semantic_ends, _table):
+            console.print(table)
     for table in _attribute_tables(metrics):
         console.print(table)
     for table in (_coverage_table(metrics), _others_table(found)):
@@ -53,6 +55,21 @@ def print_tables(found: Evaluation, config: "EvaluateConfig") -> None:
             f"(by {escape(unit)}).[/]"
         )
     for note in found.notes + (found.comparison.notes if found.comparison else []):
+        console.print(Text("note: ", style="yellow") + Text(note))
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal and console.width <= _WIDTH else Console(highlight=False, width=_WIDTH)
+
+
+def print_map_tables(found: MapEvaluation) -> None:
+    """Of two folders of label maps."""
+    console = _console()
+    console.print(Text(f"{found.result.photos:,} label maps compared", style="bold"))
+    for table in map_tables(found.result, found.intervals, _table):
+        console.print(table)
+    for note in found.notes:
         console.print(Text("note: ", style="yellow") + Text(note))
 
 

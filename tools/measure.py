@@ -2,10 +2,12 @@
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..attributes.agreement import agreement
 from ..attributes.evaluation import LabelMetrics
 from ..attributes.joint import JointConfig, JointMetrics, comparable_attributes, joint_metrics
 from ..attributes.joint_ap import JointApParams, JointApResult, pairing_joint_ap
@@ -13,13 +15,16 @@ from ..datasets.coco import CocoFile, read_coco
 from ..datasets.errors import InputError
 from ..seg.coco_eval import CocoParams
 from ..seg.error_breakdown import ErrorBreakdown, error_breakdown
-from ..seg.pairing import Pairing, pair, read_predictions
+from ..seg.label_maps import semantic_from_pairing
+from ..seg.pairing import Pairing, Predictions, pair, read_predictions
+from ..seg.semantic_eval import SemanticResult, semantic_intervals
 from ..seg.slices import SliceRow, flat_slices, slice_metrics
 from .compare import Comparison, compare
 
 if TYPE_CHECKING:
     from .evaluate import EvaluateConfig
 
+SEMANTIC_SCORE = 0.5  # weaker detections are not painted, unless --score-thr says otherwise
 SAME_IOU = 0.99  # from here on a mask is the truth's own
 
 
@@ -27,7 +32,8 @@ SAME_IOU = 0.99  # from here on a mask is the truth's own
 class Evaluation:
     """pairing, metrics: of the predictions that are judged. joint: AP of masks and attributes together. errors: by
     prefix of a key (``segm``, ``segm-agnostic``). others: ``true_masks`` and ``second``: category and attributes of other
-    files against the same truth. comparison: with the other run of --compare."""
+    files against the same truth. comparison: with the other run of --compare. semantic: of label maps painted from the
+    instances, and 95 % intervals by its keys."""
 
     pairing: Pairing
     metrics: JointMetrics
@@ -36,6 +42,8 @@ class Evaluation:
     slices: list[SliceRow] = field(default_factory=list)
     others: dict[str, JointMetrics] = field(default_factory=dict)
     comparison: Comparison | None = None
+    semantic: SemanticResult | None = None
+    semantic_ends: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def flat(self) -> dict[str, float | None]:
@@ -50,9 +58,22 @@ class Evaluation:
             read = {key: value for key, value in one.flat().items() if key.startswith(("category/", "attributes/"))}
             found |= {f"{prefix}/{key}": value for key, value in read.items()}
             found |= {f"{prefix}/{key}/kappa": label.kappa for key, label in labels(one).items()}
+        if self.semantic is not None:
+            found |= self.semantic.flat() | interval_keys(self.semantic_ends)
         if self.comparison is not None:
             found |= self.comparison.flat()
-        return {key: value if value is not None and math.isfinite(value) else None for key, value in found.items()}
+        return defined(found)
+
+
+def interval_keys(intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """``<key>/ci95_low`` and ``<key>/ci95_high``."""
+    ends = ("ci95_low", "ci95_high")
+    return {f"{key}/{end}": value for key, pair_ in intervals.items() for end, value in zip(ends, pair_, strict=True)}
+
+
+def defined(flat: Mapping[str, float | None]) -> dict[str, float | None]:
+    """None for what is undefined: JSON has no NaN."""
+    return {key: value if value is not None and math.isfinite(value) else None for key, value in flat.items()}
 
 
 def measure(config: "EvaluateConfig") -> Evaluation:
@@ -67,6 +88,13 @@ def measure(config: "EvaluateConfig") -> Evaluation:
     found.slices = slice_metrics(
         pairing, metrics, by=tuple(dict.fromkeys(config.slice_by)), resamples=config.resamples, seed=config.seed
     )
+    if config.semantic:
+        threshold = config.score_thr or SEMANTIC_SCORE
+        found.semantic = semantic_from_pairing(pairing, score_thr=threshold, boundary_px=config.boundary_px)
+        found.semantic_ends = semantic_intervals(
+            found.semantic, metrics.photo_groups, resamples=config.resamples, seed=config.seed
+        )
+        found.notes += found.semantic.notes
     found.others = _others(truth, config, joint, found.notes)
     if config.compare is not None:
         other = _run(truth, config.compare[0], config, replace(joint, resamples=1))
@@ -89,19 +117,21 @@ def labels(metrics: JointMetrics) -> dict[str, LabelMetrics]:
 def _others(truth: CocoFile, config: "EvaluateConfig", joint: JointConfig, notes: list[str]) -> dict[str, JointMetrics]:
     """Attributes read under true masks, and a second annotator in the place of the predictor: a ceiling."""
     found = {}
-    for name, path in (("true_masks", config.true_masks), ("second", config.second)):
-        if path is None:
-            continue
-        pairing, one = _run(truth, path, config, joint)
-        notes += [f"--{name.replace('_', '-')}: {note}" for note in one.notes if "without a score" not in note]
-        product = ~pairing.truth.crowd
-        if name == "true_masks" and (one.best_iou[product] < SAME_IOU).any():
-            other = int((one.best_iou[product] < SAME_IOU).sum())
+    if config.second is not None:
+        second, caught = _predictions(config.second)
+        found["second"] = agreement(truth, second, joint, where=str(config.gt))[1]
+        notes += [f"--second: {note}" for note in caught + found["second"].notes]
+    if config.true_masks is not None:
+        predictions, caught = _predictions(config.true_masks)
+        pairing = pair(truth, predictions, where=str(config.gt))
+        # Scores are of categories there: --score-thr, meant for found masks, would leave out true ones.
+        one = found["true_masks"] = joint_metrics(pairing, replace(joint, score_thr=0.0), coco=False)
+        notes += [f"--true-masks: {note}" for note in caught + one.notes]
+        if other := int((one.best_iou[~pairing.truth.crowd] < SAME_IOU).sum()):
             notes.append(
-                f"--true-masks: {other:,} products have no prediction on their very mask; expected {path} to be made "
-                "with segattr extract --masks."
+                f"--true-masks: {other:,} products have no prediction under their very mask; expected {config.true_masks} "
+                "made with segattr extract --masks GT."
             )
-        found[name] = one
     return found
 
 
@@ -168,12 +198,17 @@ def _read(path: Path) -> tuple[CocoFile, list[str]]:
     return truth, _sentences(caught)
 
 
-def _run(truth: CocoFile, path: Path, config: "EvaluateConfig", joint: JointConfig) -> tuple[Pairing, JointMetrics]:
+def _predictions(path: Path) -> tuple[Predictions, list[str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         predictions = read_predictions(path)
+    return predictions, _sentences(caught)
+
+
+def _run(truth: CocoFile, path: Path, config: "EvaluateConfig", joint: JointConfig) -> tuple[Pairing, JointMetrics]:
+    predictions, caught = _predictions(path)
     pairing = pair(truth, predictions, where=str(config.gt))
-    pairing.notes[:0] = _sentences(caught)
+    pairing.notes[:0] = caught
     return pairing, joint_metrics(pairing, joint)
 
 

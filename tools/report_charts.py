@@ -130,20 +130,30 @@ def bars(
 
 
 def confusion(metrics: LabelMetrics, *, title: str) -> str:
-    """The confusion matrix as an HTML table: rows truth, columns prediction, shade by share of the row."""
-    rows, columns, counts = shown_labels(metrics)
+    """The confusion matrix as an HTML table."""
+    return matrix(*shown_labels(metrics), title=title)
+
+
+def matrix(
+    rows: Sequence[str], columns: Sequence[str], counts: np.ndarray, *, title: str, percent: bool = False
+) -> str:
+    """counts: (rows, columns), truth down, prediction across, shade by share of the row. percent: the shares of the row
+    in the cells, not the counts."""
     head = "".join(f'<th class="turned" scope="col"><span>{escape(label)}</span></th>' for label in columns)
     lines_ = []
     for label, line in zip(rows, counts, strict=True):
         total = int(line.sum())
-        cells = "".join(_cell(int(n), total, label, other) for n, other in zip(line, columns, strict=True))
-        lines_.append(f'<tr><th scope="row">{escape(label)}</th>{cells}<td class="sum">{total:,}</td></tr>')
-    caption = f"<figcaption>{escape(title)} <span>truth down, prediction across</span></figcaption>"
-    table = f'<table class="confusion"><thead><tr><th></th>{head}<th></th></tr></thead><tbody>{"".join(lines_)}</tbody></table>'
-    return f'<figure class="wide">{caption}<div class="scroll">{table}</div></figure>\n'
+        cells = "".join(_cell(int(n), total, label, other, percent) for n, other in zip(line, columns, strict=True))
+        last = "" if percent else f'<td class="sum">{total:,}</td>'
+        lines_.append(f'<tr><th scope="row">{escape(label)}</th>{cells}{last}</tr>')
+    unit = ", % of the truth" if percent else ""
+    caption = f"<figcaption>{escape(title)} <span>truth down, prediction across{unit}</span></figcaption>"
+    head += "" if percent else "<th></th>"
+    body = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(lines_)}</tbody>"
+    return f'<figure class="wide">{caption}<div class="scroll"><table class="confusion">{body}</table></div></figure>\n'
 
 
-def _cell(count: int, total: int, truth: str, predicted: str) -> str:
+def _cell(count: int, total: int, truth: str, predicted: str, percent: bool) -> str:
     if not count:
         return "<td></td>"
     # The square root keeps a 5 % mistake visible beside a 90 % diagonal.
@@ -151,7 +161,8 @@ def _cell(count: int, total: int, truth: str, predicted: str) -> str:
     red, green, blue = (0, 114, 178) if truth == predicted else (213, 94, 0)
     ink = ' class="light"' if weight > 0.62 else ""
     tip = f"{escape(truth)} taken for {escape(predicted)}: {count:,} of {total:,}"
-    return f'<td{ink} style="background:rgba({red},{green},{blue},{0.9 * weight:.2f})" title="{tip}">{count:,}</td>'
+    text = f"{100 * count / total:.1f}" if percent else f"{count:,}"
+    return f'<td{ink} style="background:rgba({red},{green},{blue},{0.9 * weight:.2f})" title="{tip}">{text}</td>'
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> str:
