@@ -88,7 +88,7 @@ def boundary_f(pred: np.ndarray, truth: np.ndarray, tolerance_px: float, ignore:
     if not all(lengths):
         return 0.0
     precision, recall = (
-        np.count_nonzero(_distance_px(other)[rim] <= tolerance_px + 1e-3) / length
+        np.count_nonzero(_near(other, tolerance_px) & rim) / length
         for rim, other, length in zip(rims, rims[::-1], lengths, strict=True)
     )
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
@@ -121,6 +121,13 @@ def _rim(mask: np.ndarray) -> np.ndarray:
     return mask & (core == 0)
 
 
-def _distance_px(rim: np.ndarray) -> np.ndarray:
-    """float32 (h, w): Euclidean distance of every pixel to the nearest pixel of the rim."""
-    return cv2.distanceTransform((~rim).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+def _near(rim: np.ndarray, tolerance_px: float) -> np.ndarray:
+    """bool (h, w): pixels whose centre lies within the tolerance of a rim pixel's (Euclidean)."""
+    reach = tolerance_px + 1e-3
+    if reach > 8:
+        far = cv2.distanceTransform((~rim).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        return far <= reach
+    # The same as a dilation with a disc, which is several times faster while the disc is small.
+    steps = np.arange(-int(reach), int(reach) + 1)
+    disc = (steps[:, None] ** 2 + steps**2 <= reach**2).astype(np.uint8)
+    return cv2.dilate(rim.view(np.uint8), disc, borderType=cv2.BORDER_CONSTANT, borderValue=0).view(bool)
