@@ -93,10 +93,19 @@ def pair_f1(truth: AttributeSets, detections: AttributeSets, i: np.ndarray, j: n
     is known of the instance."""
     judged = detections.present[j] & truth.known[i]
     wanted = truth.present[i] & truth.known[i]
-    both, total = sizes(judged & wanted), sizes(judged) + sizes(wanted)
+    both, total = _sizes(judged & wanted), _sizes(judged) + _sizes(wanted)
     f1 = np.where(total > 0, 2 * both / np.maximum(total, 1), 1.0)
     return np.where(truth.stated[i], f1, np.inf)
 
 
-def sizes(bits: np.ndarray) -> np.ndarray:
+def token_counts(
+    truth: AttributeSets, detections: AttributeSets, i: np.ndarray, j: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(tokens in common, of the true instance, of the detection), int64 (p,) each, of the pairs ``i``, ``j``, all tokens
+    counting."""
+    wanted, said = truth.present[i], detections.present[j]
+    return _sizes(wanted & said), _sizes(wanted), _sizes(said)
+
+
+def _sizes(bits: np.ndarray) -> np.ndarray:
     return np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
