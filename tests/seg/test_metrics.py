@@ -105,7 +105,7 @@ def slow_boundary_f(pred, truth, tolerance_px):
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-@given(two_masks(), st.sampled_from([0, 1, 1.5, 2, 3]))
+@given(two_masks(), st.sampled_from([0, 1, 1.5, 2, 3, 8.5]))
 def test_boundary_f_equals_its_slow_twin(pair, tolerance_px):
     assert boundary_f(*pair, tolerance_px) == pytest.approx(slow_boundary_f(*pair, tolerance_px))
 
