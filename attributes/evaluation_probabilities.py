@@ -6,7 +6,7 @@ never among the top k, never accepted.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -140,7 +140,7 @@ def probability_metrics(
     empty = none; values it lacks have 0. pred: the answers, None = the likeliest value (multi: and those from 0.5 on).
     Raises InputError for lists of different lengths, a truth outside ``values``, and what is no probability.
     """
-    given = [_checked(one, f"instance {row}") for row, one in enumerate(probabilities)]
+    given = probability_columns("value", [one and {"value": one} for one in probabilities])
     table = probability_table(_lists(truth), given, values, None if pred is None else _lists(pred), multi=multi)
     return probability_results(table, values, multi=multi, precision=precision, bins=bins)
 
@@ -149,27 +149,30 @@ def _lists(labels: Sequence[str | Sequence[str] | None]) -> list[list[str] | Non
     return [None if one is None else [one] if isinstance(one, str) else list(one) for one in labels]
 
 
-def probability_columns(name: str, dicts: Sequence[Any], where: str = "predictions") -> list[Probabilities | None]:
+def probability_columns(
+    name: str, dicts: Sequence[Any], spot: Callable[[int], str] = "instance {}".format
+) -> list[Probabilities | None]:
     """The probabilities of one attribute, or of "category", out of n ``probabilities`` objects as predictions.json has
     them: {"category": {name: p}, "color": {value: p}}. None where there are none.
 
-    Raises InputError, naming the instance, for what is not an object of numbers from 0 to 1.
+    Raises InputError for what is not an object of numbers from 0 to 1; ``spot`` says where row i is.
     """
     for row, one in enumerate(dicts):
         if one is not None and not isinstance(one, Mapping):
-            raise InputError(f"{where}: probabilities of instance {row} are {shown(one)}; expected an object.")
-    given = [one.get(name) if one else None for one in dicts]
-    return [_checked(one, f"{where}: probabilities.{name} of instance {row}") for row, one in enumerate(given)]
+            raise InputError(f"probabilities of {spot(row)} are {shown(one)}; expected an object.")
+    return [_checked(one.get(name) if one else None, name, row, spot) for row, one in enumerate(dicts)]
 
 
-def _checked(given: Any, where: str) -> Probabilities | None:
+def _checked(given: Any, name: str, row: int, spot: Callable[[int], str]) -> Probabilities | None:
     if not given:
         return None
     if not isinstance(given, Mapping):
-        raise InputError(f"{where}: found {shown(given)}; expected an object of values and probabilities.")
+        raise InputError(
+            f"probabilities.{name} of {spot(row)}: found {shown(given)}; expected an object of values and probabilities."
+        )
     for value, p in given.items():
         if isinstance(p, bool) or not isinstance(p, int | float | np.number) or not 0 <= p <= 1 + _ROUNDING:
-            raise InputError(f"{where}: {value} has {p!r}; expected a probability, 0 to 1.")
+            raise InputError(f"probabilities.{name} of {spot(row)}: {value} has {p!r}; expected a probability, 0 to 1.")
     return given
 
 

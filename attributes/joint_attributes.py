@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ def matched_attributes(
     if category is not None:
         columns[CATEGORY] = category
     given = [pairing.detection_probabilities[j] for j in detection_rows]
+    spot = partial(_spot, pairing, detection_rows)
     truth_dicts = [pairing.truth_attributes[i] for i in truth_rows]
     pred_dicts = [pairing.detection_attributes[j] for j in detection_rows]
     for attribute in comparable_attributes(pairing, notes):
@@ -67,7 +69,7 @@ def matched_attributes(
         if attribute.kind == "number":
             columns[f"attributes/{attribute.name}"] = _Numbers(number_table(truth, pred))
         else:
-            probabilities = probability_columns(attribute.name, given)
+            probabilities = probability_columns(attribute.name, given, spot)
             multi = attribute.kind == "multi"
             columns[f"attributes/{attribute.name}"] = _Labels(truth, pred, probabilities, attribute.values, multi)
     notes += [note for key, one in columns.items() if (note := one.note(key.removeprefix("attributes/")))]
@@ -102,6 +104,11 @@ def _spread(table: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
     found = np.zeros((count, table.shape[1]))
     found[rows] = table
     return found
+
+
+def _spot(pairing: Pairing, detection_rows: np.ndarray, row: int) -> str:
+    j = detection_rows[row]
+    return f"detection {j + 1}, on {pairing.images[pairing.detections.image[j]].file_name}"
 
 
 class _Labels:
@@ -172,7 +179,8 @@ def _category_column(
         notes.append("The category could not be judged: no predicted name is one of the truth's.")
         return None
     truth = [[pairing.categories[pairing.truth.category[i]]] for i in truth_rows]
-    probabilities = probability_columns(CATEGORY, [pairing.detection_probabilities[j] for j in detection_rows])
+    given = [pairing.detection_probabilities[j] for j in detection_rows]
+    probabilities = probability_columns(CATEGORY, given, partial(_spot, pairing, detection_rows))
     return _Labels(truth, [[name] for name in names], probabilities, pairing.categories, False)
 
 

@@ -137,7 +137,9 @@ def test_probabilities_of_matched_products(judge):
     assert any("color: 1 of 4 matched products" in note for note in found.notes)
     assert "attributes/color/coverage80" in judge(truth, predictions, precision=0.8).numbers
     predictions["annotations"][0]["probabilities"]["color"]["red"] = 7
-    with pytest.raises(InputError, match="red has 7; expected a probability"):
+    with pytest.raises(
+        InputError, match=r"probabilities\.color of detection 1, on 1\.jpg: red has 7; expected a probability"
+    ):
         judge(truth, predictions)
 
 
