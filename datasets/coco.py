@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from . import masks
-from .document import Document, gc_paused, read_document
+from .clean import CleanRows, clean_rows
+from .document import Document, decode_document, gc_paused, read_text
 from .errors import InputError
 from .files import write_atomic
 from .paths import resolve_image
@@ -32,6 +33,7 @@ __all__ = [
     "write_coco",
 ]
 
+_JSON = msgspec.json.Decoder()
 _SHORT = 16  # of so few bytes, a segmentation may as well be decoded at once: most of these are null or []
 
 
@@ -132,8 +134,12 @@ def read_coco(path: str | Path, *, renumber: bool = False) -> CocoFile:
     Raises InputError that names the first defects (file, JSON path, found, expected, mend) and how many more there
     are. Defects that change no number (``Defect.fatal`` is False) are warned of.
     """
+    path = Path(path)
     with gc_paused():
-        document = read_document(path)
+        text = read_text(path)
+        if (clean := clean_rows(path, text, annotation_ids=not renumber)) is not None:
+            return _from_clean(clean, renumber)
+        document = decode_document(path, text)
         defects = document_defects(document, annotation_ids=not renumber)
         refuse(document, defects)
         if defects:
@@ -148,17 +154,45 @@ def from_document(document: Document, *, renumber: bool = False) -> CocoFile:
     if renumber:
         for i, row in enumerate(document.annotations):
             row["id"] = i + 1
-    images = [Image(d.pop("id"), d.pop("file_name"), d.pop("width"), d.pop("height"), d) for d in data.pop("images")]
-    by_id = {image.id: image for image in images}
+    schema = Schema.from_json(data.pop("attribute_schema", None), str(document.path))
+    coco = _without_annotations(data, schema)
+    coco.annotations = [_annotation(row, coco.image_by_id) for row in document.annotations]
+    return coco
+
+
+def _without_annotations(data: dict[str, Any], schema: Schema) -> CocoFile:
+    """The file of a checked top level, which is used up: what is left of it are the unknown keys."""
     return CocoFile(
-        images=images,
-        annotations=[_annotation(row, by_id) for row in document.annotations],
+        images=[Image(d.pop("id"), d.pop("file_name"), d.pop("width"), d.pop("height"), d) for d in data.pop("images")],
         categories=[Category(d.pop("id"), d.pop("name"), d) for d in data.pop("categories")],
-        schema=Schema.from_json(data.pop("attribute_schema", None), str(document.path)),
+        schema=schema,
         info=data.pop("info", None) or {},
         licenses=data.pop("licenses", None) or [],
         extra=data,
     )
+
+
+def _from_clean(clean: CleanRows, renumber: bool) -> CocoFile:
+    """The typed file of rows that need no second look."""
+    clean.data.pop("attribute_schema", None)
+    coco = _without_annotations(clean.data, clean.schema)
+    for i, row in enumerate(clean.rows, 1):
+        annotation = Annotation(
+            i if renumber else row.id,
+            row.image_id,
+            row.category_id,
+            decoded(row.segmentation) if len(row.segmentation) < _SHORT else row.segmentation,
+            row.bbox,
+            row.area,
+            int(row.iscrowd or 0),
+            _JSON.decode(row.attributes) or {},
+            row.score,
+            clean.extra(row),
+        )
+        if annotation.bbox is None or annotation.area is None:
+            _fill(annotation, coco.image_by_id[annotation.image_id])
+        coco.annotations.append(annotation)
+    return coco
 
 
 def _annotation(row: dict[str, Any], images: dict[int, Image]) -> Annotation:

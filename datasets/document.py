@@ -47,14 +47,23 @@ def gc_paused() -> Iterator[None]:
 
 def read_document(path: str | Path) -> Document:
     """Read and decode. Raises InputError only where there is no file to read; every other defect is in ``problems``."""
+    return decode_document(Path(path), read_text(path))
+
+
+def read_text(path: str | Path) -> bytes:
+    """The file's bytes. Raises InputError where there is no file to read."""
     path = Path(path)
     try:
-        text = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; expected a COCO file (JSON).") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); expected a COCO file (JSON).") from error
-    if problem := _text_problem(text):
+
+
+def decode_document(path: Path, text: bytes) -> Document:
+    """Decode a file's bytes; ``path`` is only named in messages."""
+    if problem := text_problem(text):
         return Document(path, problems=[("", problem)], readable=False)
     text = text.removeprefix(b"\xef\xbb\xbf")
     try:
@@ -95,7 +104,8 @@ def _not_an_object(path: Path, value: Any) -> Document:
     return Document(path, problems=[("", message)], readable=False)
 
 
-def _text_problem(text: bytes) -> str | None:
+def text_problem(text: bytes) -> str | None:
+    """Why these bytes cannot be JSON, or None."""
     if not text.strip():
         return "the file is empty, expected a JSON object; restore it or export it again"
     if text.isascii():

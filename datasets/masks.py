@@ -130,6 +130,11 @@ def xywh(rle: Rle) -> tuple[float, float, float, float]:
     return tuple(float(v) for v in coco_mask.toBbox(_native(rle)))
 
 
+def boxes(rles: Sequence[Rle]) -> np.ndarray:
+    """``xywh`` of many, float64 (n, 4)."""
+    return np.asarray(coco_mask.toBbox([_native(rle) for rle in rles]), np.float64).reshape(-1, 4)
+
+
 def iou(a: Sequence[Rle], b: Sequence[Rle]) -> np.ndarray:
     """Intersection over union float64 (len(a), len(b)). Two empty masks count 0, as in COCO."""
     if not a or not b:

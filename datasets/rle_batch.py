@@ -18,6 +18,8 @@ def compressed_areas(counts: Sequence[str], pixels: np.ndarray) -> np.ndarray:
     Sound is what ``masks.counts`` accepts: complete characters of the compressed form, no negative run, and runs that
     add up to ``pixels`` (int64 (n,), height x width). Two threads share the work: numpy lets go of the lock.
     """
+    if not len(counts):
+        return np.zeros(0, np.int64)
     pixels = np.asarray(pixels, np.int64)
     lengths = np.fromiter(map(len, counts), np.int64, len(counts))
     stops = np.flatnonzero(np.diff(np.cumsum(lengths) // _CHUNK_CHARS)) + 1

@@ -47,7 +47,7 @@ def find_defects(path: str | Path, images_dir: str | Path | None = None) -> list
 def document_defects(document: Document, *, annotation_ids: bool = True) -> list[Defect]:
     """The defects of a decoded file. ``annotation_ids=False`` leaves the ids of annotations alone: the caller is about
     to give new ones."""
-    finder = _Finder(str(document.path))
+    finder = Finder(str(document.path))
     for where, message in document.problems:
         finder.add(where, message)
     finder.known = {where for where, _ in document.problems}
@@ -72,7 +72,7 @@ def _is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and -_MAX_INT < value < _MAX_INT)
 
 
-class _Finder:
+class Finder:
     """Walks a document once. Type tests are exact (``type(x) is int``): JSON has no subclasses, and True is no id."""
 
     def __init__(self, file: str):
@@ -89,15 +89,18 @@ class _Finder:
             self.defects.append(Defect(self.file, path, message, fatal))
 
     def check(self, document: Document, annotation_ids: bool) -> None:
-        data = document.data
-        self.check_head(data)
+        self.check_head(document.data)
+        self.check_lists(document.data)
+        self.check_annotations(document.annotations, annotation_ids)
+
+    def check_lists(self, data: dict[str, Any]) -> None:
+        """Images and categories."""
         for i, image in self.objects("images", data.get("images")):
             self.check_image(f"images[{i}]", image)
         self.check_repeated("images", data.get("images"), "file_name")
         for i, category in self.objects("categories", data.get("categories")):
             self.check_category(f"categories[{i}]", category)
         self.check_repeated("categories", data.get("categories"), "name")
-        self.check_annotations(document.annotations, annotation_ids)
 
     def check_head(self, data: dict[str, Any]) -> None:
         for key, kind, word in (("info", dict, "an object"), ("licenses", list, "a list")):
@@ -263,7 +266,7 @@ def _photo_defects(document: Document, images_dir: Path) -> list[Defect]:
 
     if not images_dir.is_dir():
         raise InputError(f"{images_dir} is not a folder; expected the folder that file_name is relative to.")
-    finder = _Finder(str(document.path))
+    finder = Finder(str(document.path))
     images = document.data.get("images")
     for i, image in enumerate(images if isinstance(images, list) else ()):
         name = image.get("file_name") if isinstance(image, dict) else None

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 
-from ..datasets import masks
 from ..datasets.errors import InputError
 from .boundary_iou import boundary_pair_iou
 from .coco_engines import run_hotcoco, run_pycocotools
@@ -130,17 +129,15 @@ def coco_evaluate(
         side = "truth" if truth.rle is None else "detections"
         raise InputError(f"coco_evaluate: {kind} numbers need masks, but the {side} hold boxes only; ask for bbox.")
     _check_indices(truth, detections, len(sizes), categories)
+    # The trap: where results carry `bbox`, loadRes takes the box's area as the detection's area even for masks, and the
+    # numbers by size change. So a segm evaluation gets the area of the mask, whatever was given.
+    area = detections.xywh[:, 2] * detections.xywh[:, 3] if kind == "bbox" else detections.mask_area
+    detections = replace(detections, area=area)
     if class_agnostic:
         categories = 1
         truth = replace(truth, category=np.zeros_like(truth.category))
         detections = replace(detections, category=np.zeros_like(detections.category))
     truth, detections = (_known(objects) for objects in (truth, detections))
-    if kind == "bbox":
-        detections = replace(detections, area=detections.xywh[:, 2] * detections.xywh[:, 3])
-    else:
-        # The trap: where results carry `bbox`, loadRes takes the box's area as the detection's area even for masks, and
-        # the numbers by size change. So a segm evaluation gets the area of the mask, whatever was given.
-        detections = replace(detections, area=masks.areas(detections.rle))
     if engine == "auto":
         engine = "hotcoco" if importlib.util.find_spec("hotcoco") else "pycocotools"
     if kind == "boundary":

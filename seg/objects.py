@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -49,6 +50,17 @@ class Objects:
         image, category, xywh, area, crowd, score = (column[index] for column in columns)
         return Objects(image, category, xywh, rle, area, crowd, score)
 
+    @cached_property
+    def mask_area(self) -> np.ndarray:
+        """float64 (n,), px: pixels of every mask, whatever ``area`` says. There must be masks."""
+        return masks.areas(self.rle)
+
+
+def with_mask_area(objects: Objects, mask_area: np.ndarray) -> Objects:
+    """``objects``, which need not count the pixels of their masks again: ``mask_area`` float64 (n,) says it."""
+    objects.__dict__["mask_area"] = mask_area  # where cached_property keeps it
+    return objects
+
 
 def make_objects(
     image: Sequence[int],
@@ -65,10 +77,10 @@ def make_objects(
     if xywh is None and rle is None and n:
         raise InputError("make_objects: neither boxes nor masks; give xywh, rle or both.")
     if xywh is None:
-        xywh = [masks.xywh(one) for one in rle or ()]
+        xywh = masks.boxes(rle or ())
     xywh = np.asarray(xywh, np.float64).reshape(-1, 4)
     if area is None:
-        area = [masks.area(one) for one in rle] if rle is not None else xywh[:, 2] * xywh[:, 3]
+        area = masks.areas(rle) if rle is not None else xywh[:, 2] * xywh[:, 3]
     return Objects(
         np.asarray(image, np.int64).reshape(-1),
         np.asarray(category, np.int64).reshape(-1),

@@ -1,18 +1,20 @@
 """Truth and predictions of one set of photos, brought together: which photo is which, which category is which."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from ..datasets import masks
 from ..datasets.coco import Annotation, CocoFile, Image, read_coco
 from ..datasets.document import gc_paused
 from ..datasets.errors import InputError
+from ..datasets.rle_batch import compressed_areas
 from ..datasets.schema import Schema, listed
-from .coco_eval import Objects, make_objects
+from .objects import Objects, make_objects, with_mask_area
 
 
 class Result(msgspec.Struct):
@@ -111,6 +113,11 @@ def pair(truth: CocoFile, predictions: Predictions, *, where: str = "truth") -> 
     photos outside the truth take no part. Raises InputError when the two share no photo, when a file name fits several
     photos, when a photo has another size in the predictions, and for damaged masks or boxes.
     """
+    with gc_paused():
+        return _pair(truth, predictions, where)
+
+
+def _pair(truth: CocoFile, predictions: Predictions, where: str) -> Pairing:
     if not truth.images:
         raise InputError(f"{where}: holds no images; there is nothing to evaluate on.")
     notes: list[str] = []
@@ -253,27 +260,72 @@ def _objects(
     scored: bool,
 ) -> Objects:
     """Columns; masks only where every instance has one."""
-    masked = all(one.segmentation for one in items)
-    rle = [] if masked else None
-    xywh, crowd, area = [], [], []
-    for i, (one, row) in enumerate(zip(items, rows, strict=True)):
-        image = images[row]
-        spot = f"{where}: instance {i + 1} of {len(items)}, on {image.file_name}"
-        if masked:
-            try:
-                rle.append(masks.to_rle(one.segmentation, image.height, image.width))
-            except InputError as error:
-                raise InputError(f"{spot}: {error}.") from error
-        box = one.bbox or None
-        if box is None and masked:
-            box = masks.xywh(rle[-1])
-        if box is None or len(box) != 4:
-            raise InputError(f"{spot}: bbox is {box}; expected [x, y, width, height] (some instances have no mask).")
-        xywh.append(box)
-        crowd.append(bool(getattr(one, "iscrowd", 0)) and not scored)
-        area.append(box[2] * box[3] if scored else one.area)
+
+    def spot(i: int) -> str:
+        return f"{where}: instance {i + 1} of {len(items)}, on {images[rows[i]].file_name}"
+
+    segmentations = [one.segmentation for one in items]
+    masked = all(segmentations)
+    sizes = [(image.height, image.width) for image in images]
+    rle, mask_area = _rles(segmentations, [sizes[row] for row in rows], spot) if masked else (None, None)
+    boxes = [one.bbox or None for one in items]
+    if masked and None in boxes:
+        own = masks.boxes(rle).tolist()
+        boxes = [given or box for given, box in zip(boxes, own, strict=True)]
+    xywh = _boxes(boxes, spot)
+    area = xywh[:, 2] * xywh[:, 3] if scored else [one.area for one in items]
+    crowd = None if scored else [bool(one.iscrowd) for one in items]
     score = [1.0 if one.score is None else one.score for one in items] if scored else None
-    return make_objects(rows, categories, xywh=xywh, rle=rle, area=area, crowd=crowd, score=score)
+    objects = make_objects(rows, categories, xywh=xywh, rle=rle, area=area, crowd=crowd, score=score)
+    return objects if mask_area is None else with_mask_area(objects, mask_area)
+
+
+def _rles(
+    segmentations: list, sizes: list[tuple[int, int]], spot: Callable[[int], str]
+) -> tuple[list[dict], np.ndarray]:
+    """RLE and area float64 (n,), px, of segmentations of any form on photos of these (height, width).
+
+    All masks are checked: what is read from a file may not be what was meant, and libraries read past the end of a
+    garbled RLE. Compressed ones, nearly all there are, are checked together.
+    """
+    rles = [
+        one if _plain(one, size) else _checked_rle(one, size, spot(i))
+        for i, (one, size) in enumerate(zip(segmentations, sizes, strict=True))
+    ]
+    pixels = np.array([height * width for height, width in sizes], np.int64)
+    areas = compressed_areas([one["counts"] for one in rles], pixels)
+    for i in np.flatnonzero(areas < 0)[:1]:
+        _checked_rle(rles[i], sizes[i], spot(i))
+    return rles, areas.astype(np.float64)
+
+
+def _plain(one: list | dict, size: tuple[int, int]) -> bool:
+    """Whether it is a compressed RLE of this (height, width), but for its counts."""
+    if type(one) is not dict or len(one) != 2 or type(one.get("counts")) is not str:
+        return False
+    said = one.get("size")
+    return type(said) is list and tuple(said) == size and type(said[0]) is type(said[1]) is int
+
+
+def _checked_rle(segmentation: list | dict, size: tuple[int, int], where: str) -> dict:
+    try:
+        return masks.to_rle(segmentation, *size)
+    except InputError as error:
+        raise InputError(f"{where}: {error}.") from error
+
+
+def _boxes(boxes: list, spot: Callable[[int], str]) -> np.ndarray:
+    """xywh float64 (n, 4), px."""
+    for i, box in enumerate(boxes):
+        if box is None or len(box) != 4:
+            raise InputError(f"{spot(i)}: bbox is {box}; expected [x, y, width, height] (some instances have no mask).")
+    xywh = np.array(boxes, np.float64).reshape(-1, 4)
+    odd = np.flatnonzero((xywh[:, 2:] < 0).any(axis=1) | ~np.isfinite(xywh).all(axis=1))
+    if len(odd):
+        raise InputError(
+            f"{spot(odd[0])}: bbox is {boxes[odd[0]]}; expected [x, y, width, height] with both 0 or more."
+        )
+    return xywh
 
 
 def _probabilities(one: Annotation | Result) -> dict[str, Any] | None:
