@@ -50,6 +50,9 @@ class EvaluateConfig:
     """Exit with 1 when a figure of metrics.json is below: --fail-under segm/AP=0.40 (may be repeated)."""
     fail_over: Annotated[_Repeated[tuple[str, ...]], tyro.conf.arg(metavar="KEY=NUMBER")] = ()
     """The same for figures that should be small, such as an error: --fail-over attributes/length/mae=2.5."""
+    fashionpedia: bool = False
+    """GT and PRED are in Fashionpedia's own form (ids from 0, attribute_ids): also the numbers of its published
+    evaluator."""
     iou_thr: float = 0.5
     """A detection is a product's from this IoU on (one to one, whatever the category)."""
     score_thr: float = 0.0
@@ -95,6 +98,10 @@ def check(config: EvaluateConfig) -> None:
         raise InputError("PRED and --compare RUN_A RUN_B: give one of them; --compare judges RUN_B.")
     if config.compare is None and config.pred is None:
         raise InputError("no predictions: expected segattr evaluate GT PRED, or GT --compare RUN_A RUN_B.")
+    if config.fashionpedia and (
+        config.compare is not None or config.second is not None or config.true_masks is not None
+    ):
+        raise InputError("--fashionpedia goes with GT and PRED alone; leave out --compare, --second and --true-masks.")
     if config.gt.is_dir() and not config.semantic:
         raise InputError(f"{config.gt} is a folder; expected a COCO file (or, of label maps, --semantic).")
     if config.mistakes < 0:

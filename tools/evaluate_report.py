@@ -127,6 +127,19 @@ def _joint(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
         yield report_masks.joint_table(one.numbers, keys)
 
 
+def _fashionpedia(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
+    if found.fashionpedia is None:
+        return
+    yield "<p>The numbers of Fashionpedia's published evaluator, for comparing with published figures.</p>\n"
+    for title, rows in report_masks.fashionpedia_rows(found.fashionpedia.numbers).items():
+        columns = list(dict.fromkeys(key for row in rows.values() for key in row))
+        cells = [
+            [name, *(report_masks.precision(row[key]) if key in row else "" for key in columns)]
+            for name, row in rows.items()
+        ]
+        yield table(["", *columns], cells, title=title)
+
+
 def _errors(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
     if found.errors:
         yield from report_masks.errors(found.errors)
@@ -202,6 +215,7 @@ SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("compare", "B against A", _comparison),
     ("masks", "Masks and boxes", _masks),
     ("joint", "Masks and attributes together", _joint),
+    ("fashionpedia", "Fashionpedia", _fashionpedia),
     ("errors", "Errors", _errors),
     ("maps", "Label maps", _maps),
     ("attributes", "Category and attributes", _attributes),

@@ -18,7 +18,7 @@ from ..seg.pairing import Pairing
 from .compare import Comparison
 from .evaluate_maps import MapEvaluation, map_tables
 from .measure import Evaluation, labels
-from .report_masks import COCO_ROWS
+from .report_masks import COCO_ROWS, fashionpedia_rows
 
 if TYPE_CHECKING:
     from .evaluate import EvaluateConfig
@@ -33,6 +33,8 @@ def print_tables(found: Evaluation, config: "EvaluateConfig") -> None:
     console.print(_headline(metrics, config))
     console.print(_coco_table(found))
     console.print(_product_table(pairing, metrics, config))
+    if found.fashionpedia is not None:
+        console.print(_fashionpedia_table(found.fashionpedia.numbers))
     if found.errors:
         console.print(_error_table(found))
     if found.semantic is not None:
@@ -113,6 +115,15 @@ def _product_table(pairing: Pairing, metrics: JointMetrics, config: "EvaluateCon
         names["boundary_f"] = f"boundary F, {config.boundary_px} px"
     table = _table("\nProducts: the best detection of each", *names.values())
     table.add_row("", *(_with_interval(metrics, f"product/{name}") for name in names))
+    return table
+
+
+def _fashionpedia_table(numbers: dict[str, float]) -> Table:
+    rows = next(iter(fashionpedia_rows(numbers).values()))
+    columns = [key for key in next(iter(rows.values())) if not key.startswith(("AR", "AP_IOU50_", "AP_IOU75_"))]
+    table = _table("\nFashionpedia's published evaluator", *columns, gap=1)
+    for name, row in rows.items():
+        table.add_row(name, *(f"{row[key]:.3f}" if row.get(key, -1) >= 0 else "-" for key in columns))
     return table
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..attributes.agreement import agreement
 from ..attributes.evaluation import LabelMetrics
+from ..attributes.fashionpedia_eval import FashionpediaResult, fashionpedia_evaluate
 from ..attributes.joint import JointConfig, JointMetrics, comparable_attributes, joint_metrics
 from ..attributes.joint_ap import JointApParams, JointApResult, pairing_joint_ap
 from ..datasets.coco import CocoFile, read_coco
@@ -20,6 +21,7 @@ from ..seg.pairing import Pairing, Predictions, pair, read_predictions
 from ..seg.semantic_eval import SemanticResult, semantic_intervals
 from ..seg.slices import SliceRow, flat_slices, slice_metrics
 from .compare import Comparison, compare
+from .fashionpedia_files import read_fashionpedia
 
 if TYPE_CHECKING:
     from .evaluate import EvaluateConfig
@@ -33,7 +35,7 @@ class Evaluation:
     """pairing, metrics: of the predictions that are judged. joint: AP of masks and attributes together. errors: by
     prefix of a key (``segm``, ``segm-agnostic``). others: ``true_masks`` and ``second``: category and attributes of other
     files against the same truth. comparison: with the other run of --compare. semantic: of label maps painted from the
-    instances, and 95 % intervals by its keys."""
+    instances, and 95 % intervals by its keys. fashionpedia: the published evaluator's numbers."""
 
     pairing: Pairing
     metrics: JointMetrics
@@ -44,6 +46,7 @@ class Evaluation:
     comparison: Comparison | None = None
     semantic: SemanticResult | None = None
     semantic_ends: dict[str, tuple[float, float]] = field(default_factory=dict)
+    fashionpedia: FashionpediaResult | None = None
     notes: list[str] = field(default_factory=list)
 
     def flat(self) -> dict[str, float | None]:
@@ -58,6 +61,8 @@ class Evaluation:
             read = {key: value for key, value in one.flat().items() if key.startswith(("category/", "attributes/"))}
             found |= {f"{prefix}/{key}": value for key, value in read.items()}
             found |= {f"{prefix}/{key}/kappa": label.kappa for key, label in labels(one).items()}
+        if self.fashionpedia is not None:
+            found |= self.fashionpedia.numbers
         if self.semantic is not None:
             found |= self.semantic.flat() | interval_keys(self.semantic_ends)
         if self.comparison is not None:
@@ -79,10 +84,12 @@ def defined(flat: Mapping[str, float | None]) -> dict[str, float | None]:
 def measure(config: "EvaluateConfig") -> Evaluation:
     """Read the files and measure. Raises InputError for whatever the user can mend."""
     joint = _joint_config(config)
-    truth, notes = _read(config.gt)
-    judged = config.pred if config.compare is None else config.compare[1]
-    pairing, metrics = _run(truth, judged, config, joint)
+    truth, predictions, notes = _files(config)
+    pairing, metrics = _judge(truth, predictions, config, joint)
     found = Evaluation(pairing, metrics, notes=notes + metrics.notes)
+    if config.fashionpedia:
+        found.fashionpedia = fashionpedia_evaluate(config.gt, config.pred)
+        found.notes += [f"--fashionpedia: {note}" for note in found.fashionpedia.notes]
     found.joint = _joint(pairing, metrics, joint.coco)
     found.errors = _errors(pairing, metrics, joint.coco.max_dets[-1])
     found.slices = slice_metrics(
@@ -97,7 +104,9 @@ def measure(config: "EvaluateConfig") -> Evaluation:
         found.notes += found.semantic.notes
     found.others = _others(truth, config, joint, found.notes)
     if config.compare is not None:
-        other = _run(truth, config.compare[0], config, replace(joint, resamples=1))
+        first, caught = _predictions(config.compare[0])
+        other = _judge(truth, first, config, replace(joint, resamples=1))
+        other[1].notes[:0] = caught
         found.comparison = compare(
             (other[0], pairing),
             (other[1], metrics),
@@ -191,11 +200,15 @@ def _errors(pairing: Pairing, metrics: JointMetrics, max_dets: int) -> dict[str,
     }
 
 
-def _read(path: Path) -> tuple[CocoFile, list[str]]:
+def _files(config: "EvaluateConfig") -> tuple[CocoFile, Predictions, list[str]]:
+    """Truth, the predictions that are judged, and what reading them had to say."""
+    if config.fashionpedia:
+        return read_fashionpedia(config.gt, config.pred)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        truth = read_coco(path)
-    return truth, _sentences(caught)
+        truth = read_coco(config.gt)
+    predictions, more = _predictions(config.pred if config.compare is None else config.compare[1])
+    return truth, predictions, _sentences(caught) + more
 
 
 def _predictions(path: Path) -> tuple[Predictions, list[str]]:
@@ -205,10 +218,8 @@ def _predictions(path: Path) -> tuple[Predictions, list[str]]:
     return predictions, _sentences(caught)
 
 
-def _run(truth: CocoFile, path: Path, config: "EvaluateConfig", joint: JointConfig) -> tuple[Pairing, JointMetrics]:
-    predictions, caught = _predictions(path)
+def _judge(truth: CocoFile, predictions: Predictions, config: "EvaluateConfig", joint: JointConfig):
     pairing = pair(truth, predictions, where=str(config.gt))
-    pairing.notes[:0] = caught
     return pairing, joint_metrics(pairing, joint)
 
 

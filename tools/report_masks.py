@@ -52,6 +52,19 @@ def joint_table(numbers: dict[str, float], keys: Sequence[str]) -> str:
     )
 
 
+FASHIONPEDIA_PARTS = {"iou_f1": "IoU + F1", "iou": "IoU", "f1": "F1"}
+
+
+def fashionpedia_rows(numbers: dict[str, float]) -> dict[str, dict[str, dict[str, float]]]:
+    """``fashionpedia/iou_f1/AP`` ... as title -> row -> column -> number: all categories first, then supercategories."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for key, value in numbers.items():
+        *group, part, row = key.split("/")[1:]
+        title = group[0].removeprefix("supercls-").capitalize() if group else "All categories"
+        found.setdefault(title, {}).setdefault(FASHIONPEDIA_PARTS.get(part, part), {})[row] = value
+    return found
+
+
 def curves(results: dict[str, CocoResult]) -> Iterator[str]:
     """Precision over recall at a few IoUs, a chart per kind of result."""
     charts = []
