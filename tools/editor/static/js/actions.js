@@ -25,7 +25,7 @@ export function actionsOf(editor, panels) {
 
     ["edit.undo", "Edit", "Undo", ["Ctrl+Z"], () => travel(editor, "undo")],
     ["edit.redo", "Edit", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => travel(editor, "redo")],
-    ["edit.save", "Edit", "Save now", ["Ctrl+S"], () => editor.saver?.flush()],
+    ["edit.save", "Edit", "Save now", ["Ctrl+S"], () => editor.saver?.retry()],
 
     ["product.next", "Products", "Next product", ["Tab"], () => editor.step(1)],
     ["product.previous", "Products", "Previous product", ["Shift+Tab"], () => editor.step(-1)],

@@ -228,6 +228,32 @@ export class Canvas extends Emitter {
       context.stroke(path);
       context.setLineDash([]);
     }
+    this.#drawTags(context);
+  }
+
+  /** The products' numbers, as the list has them; one product needs none. */
+  #drawTags(context) {
+    const tagged = this.scene.items().filter((item) => item.tag && item.box.w);
+    if (tagged.length < 2) return;
+    const unit = 1 / this.view.scale;
+    context.font = `700 ${11 * unit}px system-ui, sans-serif`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    for (const { tag, box, colour } of tagged) {
+      const width = (tag.length > 1 ? 22 : 17) * unit;
+      const height = 16 * unit;
+      const left = box.x + box.w / 2 - width / 2;
+      const top = Math.max(box.y - height / 2, 0);
+      context.beginPath();
+      context.roundRect(left, top, width, height, 4 * unit);
+      context.fillStyle = colour;
+      context.fill();
+      context.lineWidth = unit;
+      context.strokeStyle = "rgba(255, 255, 255, 0.85)";
+      context.stroke();
+      context.fillStyle = "#fff";
+      context.fillText(tag, left + width / 2, top + height / 2 + 0.5 * unit);
+    }
   }
 
   #drawTool(context) {

@@ -10,7 +10,15 @@ export function rgbOf(hex) {
 }
 
 /** What a value such as "navy" looks like, or null where it names no colour. */
-export function swatch(value) {
+function colourOf(value) {
   const name = String(value).toLowerCase().replaceAll(/[\s_-]/g, "");
   return /^[a-z]+$/.test(name) && CSS.supports("color", name) ? name : null;
+}
+
+/** A function (attribute name, value) -> CSS colour or null. Only attributes most of whose values are colours have any:
+ *  a material may be called "linen" or "canvas". */
+export function swatches(schema) {
+  const coloured = new Set(
+    schema.filter(({ values }) => values?.length && values.filter(colourOf).length * 2 > values.length).map(({ name }) => name));
+  return (attribute, value) => (coloured.has(attribute) ? colourOf(value) : null);
 }

@@ -1,7 +1,7 @@
 // The editor's state: which photo, which products, which tool; and the edits that tools and panels share.
 import { api, ApiError } from "./api.js";
 import { Canvas } from "./canvas.js";
-import { instanceColour, rgbOf } from "./colours.js";
+import { instanceColour, rgbOf, swatches } from "./colours.js";
 import { Emitter } from "./events.js";
 import { Figures } from "./figures.js";
 import { CanvasInput } from "./input.js";
@@ -20,6 +20,7 @@ export class Editor extends Emitter {
   constructor(container, session) {
     super();
     this.schema = session.schema;
+    this.swatch = swatches(session.schema);
     this.categories = session.categories;
     this.session = session;
     this.doc = null;
@@ -64,8 +65,9 @@ export class Editor extends Emitter {
   items() {
     if (!this.doc) return [];
     const chosen = new Set(this.doc.selection);
-    const shown = this.doc.instances.filter((one) => !this.hiddenIds.has(one.id)).map(({ id, region }) => ({
-      id, area: region.area, selected: chosen.has(id),
+    const numbered = this.doc.instances.map((one, i) => [one, String(i + 1)]);
+    const shown = numbered.filter(([one]) => !this.hiddenIds.has(one.id)).map(([{ id, region }, tag]) => ({
+      id, tag, box: region.box, area: region.area, selected: chosen.has(id),
       get mask() {
         return region.mask;
       },
@@ -80,7 +82,8 @@ export class Editor extends Emitter {
     shown.sort((a, b) => a.selected - b.selected || b.area - a.area);
     return shown.map((item) => {
       const colour = instanceColour(item.id);
-      return { mask: item.mask, path: item.path, selected: item.selected, dashed: item.dashed, colour, rgb: rgbOf(colour) };
+      const { mask, path, selected, dashed, tag, box } = item;
+      return { mask, path, selected, dashed, tag, box, colour, rgb: rgbOf(colour) };
     });
   }
 

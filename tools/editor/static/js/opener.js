@@ -1,7 +1,7 @@
 // Opening photos: record and picture together, the next one ahead of time, documents kept with their undo stacks.
 import { api, ApiError } from "./api.js";
 import { PhotoDocument } from "./document.js";
-import { forget, leftOver, Saver } from "./saver.js";
+import { forget, leftOver, sameEdit, Saver } from "./saver.js";
 
 const KEPT_DOCUMENTS = 40;
 
@@ -129,6 +129,7 @@ export class Opener {
     const mine = leftOver(record.key);
     if (!mine || mine.width !== record.width || mine.height !== record.height) return;
     try {
+      if (sameEdit(mine, record)) return forget(record.key); // it reached the server after all
       document.replace(mine, "Unsaved edits restored");
     } catch {
       forget(record.key); // damaged: nothing to restore

@@ -2,7 +2,7 @@
 import { Emitter } from "./events.js";
 
 const DEFAULTS = {
-  brightness: 45, // of the masks, percent
+  brightness: 35, // of the masks, percent
   brushSize: null, // photo px; null: by the first photo's size
   detail: null, // tolerance of editable outlines, photo px
   wheel: "auto", // auto | zoom | pan

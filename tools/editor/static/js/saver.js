@@ -69,6 +69,12 @@ export class Saver extends Emitter {
     if (this.dirty && this.state !== "conflict" && this.state !== "gone") await this.#save();
   }
 
+  /** Try again, also what the server refused for good: the photo may be back. */
+  retry() {
+    if (this.state === "gone") this.#say("waiting");
+    return this.flush();
+  }
+
   /** The page goes away: what is not saved is kept in the browser, and sent as far as a browser still sends. */
   leave() {
     if (!this.dirty) return;
@@ -160,7 +166,8 @@ export class Saver extends Emitter {
   }
 }
 
-function sameEdit(mine, theirs) {
+/** Whether two records say the same of the photo. */
+export function sameEdit(mine, theirs) {
   const told = ({ state, comment, instances }) =>
     JSON.stringify([state, comment, instances.map((one) => [one.id, one.category, one.attributes, one.segmentation.counts])]);
   return theirs !== undefined && told(mine) === told(theirs);

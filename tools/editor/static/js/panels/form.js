@@ -1,5 +1,4 @@
 // Category and attributes of the selected products, as the schema has them; one field is active and takes the keys.
-import { swatch } from "../colours.js";
 import { button, el, fill, icon, kbd } from "../dom.js";
 import { prefs } from "../prefs.js";
 
@@ -56,7 +55,7 @@ export class AttributeForm {
     const value = this.#value(field, instance);
     const head = button({
       class: "field-head", "aria-expanded": String(open), on: { click: () => this.activate(field.name) },
-    }, el("span", { class: "label" }, field.name), this.#said(field, value, instance));
+    }, el("span", { class: "label" }, spoken(field.name)), this.#said(field, value, instance));
     const body = open && (field.kind === "number" ? this.#number(field, value) : this.#values(field, value, instance));
     return el("section", { class: open ? "field active" : "field", data: { field: field.name } }, head, body);
   }
@@ -64,9 +63,11 @@ export class AttributeForm {
   /** What the closed field says: its values, "unknown", or how unsure the model was. */
   #said(field, value, instance) {
     const chosen = value === undefined ? [] : [value].flat();
+    const differ = this.editor.selected.some((one) => JSON.stringify(this.#value(field, one)) !== JSON.stringify(value));
+    if (differ) return el("span", { class: "said quiet" }, "several values");
     const words = value === undefined ? el("span", { class: "quiet" }, "unknown")
       : !chosen.length ? el("span", { class: "quiet" }, "none of these")
-      : chosen.map((one) => chip(one, { unit: field.unit, stray: field.values?.length && !field.values.includes(one) }));
+      : chosen.map((one) => chip(one, { colour: this.editor.swatch(field.name, one), unit: field.unit, stray: field.values?.length && !field.values.includes(one) }));
     const table = instance.probabilities?.[field.name];
     const sure = chosen.map((one) => table?.[one]).filter((p) => typeof p === "number");
     const least = sure.length ? Math.min(...sure) : null;
@@ -85,7 +86,7 @@ export class AttributeForm {
         class: "choice", "aria-pressed": String(place >= 0), data: { value: one },
         title: typeof sure === "number" ? `${one}: the model is ${Math.round(sure * 100)} % sure` : one,
         on: { click: () => this.choose(field, one) },
-      }, key && kbd(key), patch(one), el("span", {}, one), field.kind === "multi" && chosen.length > 1 && place >= 0 && el("b", { class: "order" }, String(place + 1)));
+      }, key && kbd(key), patch(this.editor.swatch(field.name, one)), el("span", {}, one), field.kind === "multi" && chosen.length > 1 && place >= 0 && el("b", { class: "order" }, String(place + 1)));
     });
     const search = el("input", {
       type: "search", placeholder: "Find a value", value: this.#query, "aria-label": "Find a value", data: { field: field.name },
@@ -120,7 +121,7 @@ export class AttributeForm {
   /** The chosen values in their order, each can go one place forward. */
   #order(field, chosen) {
     return el("ol", { class: "ordered" }, chosen.map((one, i) => el("li", {},
-      chip(one),
+      chip(one, { colour: this.editor.swatch(field.name, one) }),
       i > 0 && button({
         class: "tiny", title: `${one} before ${chosen[i - 1]}`, "aria-label": `Move ${one} forward`,
         on: { click: () => this.#set(field, chosen.with(i - 1, one).with(i, chosen[i - 1])) },
@@ -145,7 +146,7 @@ export class AttributeForm {
   /** An attribute that the schema does not have, or not for this category: kept until it is removed. */
   #stray(name, instance) {
     return el("section", { class: "field" }, el("div", { class: "field-head stray" },
-      el("span", { class: "label" }, name), el("span", { class: "said" }, [instance.attributes[name]].flat().map((one) => chip(one, { stray: true }))),
+      el("span", { class: "label" }, spoken(name)), el("span", { class: "said" }, [instance.attributes[name]].flat().map((one) => chip(one, { stray: true }))),
       button({ class: "tiny", title: "Remove: the schema has no place for it", "aria-label": `Remove ${name}`, on: { click: () => this.#set({ name }, undefined) } }, icon("cross"))));
   }
 
@@ -230,15 +231,19 @@ export class AttributeForm {
   }
 }
 
-function patch(value) {
-  const colour = swatch(value);
+function patch(colour) {
   if (!colour) return null;
   const node = el("i", { class: "swatch" });
   node.style.setProperty("--swatch", colour);
   return node;
 }
 
-function chip(value, { unit, stray } = {}) {
+function chip(value, { colour, unit, stray } = {}) {
   const text = typeof value === "object" ? JSON.stringify(value) : String(value);
-  return el("span", { class: stray ? "chip stray" : "chip", title: stray ? "Not in the schema" : "" }, patch(text), unit ? `${text} ${unit}` : text);
+  return el("span", { class: stray ? "chip stray" : "chip", title: stray ? "Not in the schema" : "" }, patch(colour), unit ? `${text} ${unit}` : text);
+}
+
+/** A name as it is read: heel_height -> heel height. */
+function spoken(name) {
+  return name.replaceAll("_", " ");
 }

@@ -1,5 +1,5 @@
 // The photo's products: choose, hide, make new ones, merge, split, delete.
-import { instanceColour, swatch } from "../colours.js";
+import { instanceColour } from "../colours.js";
 import { button, el, fill, icon } from "../dom.js";
 import { toggleHidden } from "../operations.js";
 
@@ -48,11 +48,12 @@ export class ProductsPanel {
     const hidden = editor.hiddenIds.has(instance.id);
     const dot = el("span", { class: "dot" }, String(i + 1));
     dot.style.setProperty("--dot", instanceColour(instance.id));
-    const values = Object.values(instance.attributes).flat().map(String);
+    const names = [...new Set([...editor.schema.map(({ name }) => name), ...Object.keys(instance.attributes)])];
+    const values = names.flatMap((name) => [instance.attributes[name] ?? []].flat().map((value) => [value, editor.swatch(name, value)]));
     const known = editor.categories.includes(instance.category);
     const text = el("span", { class: "text" },
       el("span", { class: known ? "name" : "name unknown-name" }, instance.category),
-      el("span", { class: "quiet" }, instance.region.area ? values.map((value) => valueText(value)) : "no mask yet"));
+      el("span", { class: "quiet" }, instance.region.area ? values.map(([value, colour]) => valueText(String(value), colour)) : "no mask yet"));
     const eye = button({
       class: "eye", title: hidden ? "Show" : "Hide", "aria-label": hidden ? "Show" : "Hide", "aria-pressed": hidden,
       on: {
@@ -73,8 +74,7 @@ export class ProductsPanel {
   }
 }
 
-function valueText(value) {
-  const colour = swatch(value);
+function valueText(value, colour) {
   const node = el("span", { class: "value" });
   if (colour) {
     const patch = el("i", { class: "swatch" });

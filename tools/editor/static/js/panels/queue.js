@@ -48,7 +48,7 @@ export class QueuePanel {
     this.list = el("ol", { class: "photos", on: { scroll: () => this.#more() } });
     this.empty = el("p", { class: "quiet empty", hidden: true });
     fill(this.node,
-      el("div", { class: "progress" }, this.progress, this.progressText), this.tabs, this.filters, this.list, this.empty);
+      el("div", { class: "progress" }, this.progress, this.progressText), this.tabs, this.filters, this.empty, this.list);
     this.#drawTabs();
     this.#drawFilters();
     const stored = prefs.get("queueOpen");

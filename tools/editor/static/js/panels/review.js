@@ -65,7 +65,7 @@ export class ReviewPanel {
       const kept = saver.kept ? " Your edits stay in this browser until they can be saved." : " Keep this page open: this browser could not store your edits.";
       parts.push(el("p", {}, el("strong", {}, `${trouble}: `), saver.detail, kept));
       if (saver.state === "conflict") parts.push(button({ class: "link", on: { click: () => this.#conflict() } }, "Choose a version"));
-      else if (saver.state === "failed") parts.push(button({ class: "link", on: { click: () => saver.flush() } }, "Try again"));
+      else parts.push(button({ class: "link", on: { click: () => saver.retry() } }, "Try again"));
     }
     fill(this.banner, parts.length > 0 && [icon("warn"), el("div", {}, parts)]);
     this.banner.hidden = !parts.length;
