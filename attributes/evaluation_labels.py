@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..datasets.errors import InputError
-from ..datasets.schema import listed
 from .evaluation_probabilities import ProbabilityMetrics
+from .label_arrays import first, one_hot, true_one_hot
 
 # Column layout of a label table: known, right (first value), Jaccard, set right, then per value: right, predicted, true.
 _KNOWN, _RIGHT, _JACCARD, _EXACT, _VALUES = 0, 1, 2, 3, 4
@@ -119,29 +119,22 @@ def label_table(
     index = {value: i for i, value in enumerate(values)}
     table = np.zeros((len(truth), label_width(len(index))))
     right, predicted, true = np.split(table[:, _VALUES:], 3, axis=1)
-    for row, (a, b) in enumerate(zip(truth, pred, strict=True)):
-        if a is None:
-            continue
-        if unknown := [value for value in a if value not in index]:
-            raise InputError(f"true value {unknown[0]!r} of instance {row} is not among {listed(values)}.")
-        a_set, b_set = set(a), set(b or ())
-        table[row, _KNOWN] = 1
-        table[row, _RIGHT] = _primary(a) == _primary(b)
-        table[row, _JACCARD] = len(a_set & b_set) / len(a_set | b_set) if a_set | b_set else 1.0
-        table[row, _EXACT] = a_set == b_set
-        true[row, [index[value] for value in a_set]] = 1
-        predicted[row, [index[value] for value in b_set if value in index]] = 1
+    known = np.array([one is not None for one in truth], bool)
+    true[:] = true_one_hot(truth, index)
+    hot, outside = one_hot([b if a is not None else None for a, b in zip(truth, pred, strict=True)], index)
+    predicted[:] = hot
     np.multiply(true, predicted, out=right)
+    both, either = right.sum(axis=1), np.logical_or(true, hot).sum(axis=1) + outside
+    table[:, _KNOWN] = known
+    table[:, _RIGHT] = known & np.array([first(a) == first(b) for a, b in zip(truth, pred, strict=True)], bool)
+    table[:, _JACCARD] = np.where(either > 0, both / np.maximum(either, 1), known)
+    table[:, _EXACT] = known & (both == either)
     return table
 
 
 def label_width(values: int) -> int:
     """Columns of a label table of so many values."""
     return _VALUES + 3 * values
-
-
-def _primary(labels: Sequence[str] | None) -> str | None:
-    return labels[0] if labels else None
 
 
 def same_length(truth: Sequence, pred: Sequence) -> None:
@@ -209,5 +202,5 @@ def confusion_counts(
     counts = np.zeros((len(index) + 1, len(index) + 1), np.int64)
     for a, b in zip(truth, pred, strict=True):
         if a is not None:
-            counts[index.get(_primary(a), len(index)), index.get(_primary(b), len(index))] += 1
+            counts[index.get(first(a), len(index)), index.get(first(b), len(index))] += 1
     return counts

@@ -8,17 +8,20 @@ never among the top k, never accepted.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from ..datasets.errors import InputError
-from ..datasets.schema import listed, shown
+from ..datasets.schema import shown
 from .calibration import BINS, reliability
 from .coverage import PRECISION, Coverage, CoverageCurve, check_precision, coverage_curve
+from .label_arrays import Labels, first, one_hot, true_one_hot
 
 TOP_K = (2, 3)
 PRESENT = 0.5  # presence probability from which a value of a multi attribute is answered, where no answer is given
+_NUMBERS = frozenset((float, int))
 _ROUNDING = 1e-6  # probabilities that a float32 softmax or a rounded file brings slightly above 1
 
 Probabilities = Mapping[str, float]
@@ -170,6 +173,9 @@ def _checked(given: Any, name: str, row: int, spot: Callable[[int], str]) -> Pro
         raise InputError(
             f"probabilities.{name} of {spot(row)}: found {shown(given)}; expected an object of values and probabilities."
         )
+    numbers = given.values()
+    if _NUMBERS.issuperset(map(type, numbers)) and min(numbers) >= 0 and max(numbers) <= 1 and sum(numbers) >= 0:
+        return given  # as nearly all are (the sum: NaN hides from min and max)
     for value, p in given.items():
         if isinstance(p, bool) or not isinstance(p, int | float | np.number) or not 0 <= p <= 1 + _ROUNDING:
             raise InputError(f"probabilities.{name} of {spot(row)}: {value} has {p!r}; expected a probability, 0 to 1.")
@@ -194,32 +200,30 @@ def probability_table(
     given = [probabilities[i] or None for i in known]
     index = {value: i for i, value in enumerate(values)}
     absent = [math.nan] * len(index)
-    prob = np.array([absent if p is None else [p.get(v, 0.0) for v in values] for p in given], np.float64)
-    prob = np.minimum(prob.reshape(len(known), len(index)), 1.0)
-    answer = _one_hot(answers, index, strict=False)
+    names = tuple(index)
+    rows = [absent if p is None else p.values() if tuple(p) == names else [p.get(v, 0.0) for v in names] for p in given]
+    prob = np.fromiter(chain.from_iterable(rows), np.float64, len(known) * len(names))
+    prob = np.minimum(prob.reshape(len(known), len(names)), 1.0)
+    answer, outside = one_hot(answers, index)
+    true = true_one_hot(truth, index)
     has = np.array([p is not None and a is not None for p, a in zip(given, answers, strict=True)], bool)
-    firsts = [(_first(a), _first(b)) for a, b in zip(truth, answers, strict=True)]
-    first_right = np.array([a == b for a, b in firsts], bool) & has
-    first = np.array([_confidence(b, p, alone=multi) for (_, b), p in zip(firsts, given, strict=True)], np.float64)
-    first[~has] = np.nan
-    confidence, right = first, first_right
+    first_right = np.array([first(a) == first(b) for a, b in zip(truth, answers, strict=True)], bool) & has
+    alone = [_confidence(first(b), p, alone=multi) for b, p in zip(answers, given, strict=True)]
+    first_confidence = np.where(has, np.array(alone, np.float64), np.nan)
+    confidence, right = first_confidence, first_right
     if multi:
         confidence = np.where(has, np.where(answer, prob, 1 - prob).prod(axis=1), np.nan)
-        right = np.array([set(a) == set(b or ()) for a, b in zip(truth, answers, strict=True)], bool) & has
+        right = has & (outside == 0) & (true == answer).all(axis=1)
     return ProbabilityTable(
-        true=_one_hot(truth, index, strict=True),
+        true=true,
         answer=answer,
         prob=prob,
-        rank=np.array([_rank(_first(a), p, index) for a, p in zip(truth, given, strict=True)], np.float64),
+        rank=_ranks(prob, truth, given, index),
         confidence=confidence,
         right=right,
-        first_confidence=first,
+        first_confidence=first_confidence,
         first_right=first_right,
     )
-
-
-def _first(labels: Sequence[str] | None) -> str | None:
-    return labels[0] if labels else None
 
 
 def _answer(probs: Probabilities | None, values: Sequence[str], multi: bool) -> list[str] | None:
@@ -229,15 +233,20 @@ def _answer(probs: Probabilities | None, values: Sequence[str], multi: bool) -> 
     return [order[0], *(value for value in order[1:] if multi and probs.get(value, 0.0) >= PRESENT)]
 
 
-def _rank(true: str | None, probs: Probabilities | None, index: Mapping[str, int]) -> float:
-    """How many values stand before the true one: likelier ones, and as likely ones that ``values`` names earlier or not
-    at all."""
-    if true is None or probs is None:
-        return math.nan if true is None else math.inf
-    own, place = probs.get(true, 0.0), index[true]
-    likelier = sum(p > own or (p == own and index.get(value, -1) < place) for value, p in probs.items())
-    unnamed = 0 if own else sum(value not in probs for value in list(index)[:place])  # absent ones have 0, as this one
-    return likelier + unnamed
+def _ranks(prob: np.ndarray, truth: Sequence[Labels], given: Sequence[Any], index: Mapping[str, int]) -> np.ndarray:
+    """How many values stand before the true first one, float64 (n,): likelier ones, and as likely ones that ``index`` has
+    earlier or not at all. inf: no probabilities; NaN: no true value."""
+    column = np.array([index[one[0]] if one else -1 for one in truth], np.int64)
+    own = np.take_along_axis(prob, np.maximum(column, 0)[:, None], axis=1) if prob.size else np.zeros((len(prob), 1))
+    before = (prob > own) | ((prob == own) & (np.arange(len(index)) < column[:, None]))
+    ranks = before.sum(axis=1).astype(np.float64)
+    for row, probs in enumerate(given):
+        if probs is None:
+            ranks[row] = math.inf
+        elif not probs.keys() <= index.keys():
+            ranks[row] += sum(p >= own[row, 0] for value, p in probs.items() if value not in index)
+    ranks[column < 0] = math.nan
+    return ranks
 
 
 def _confidence(first: str | None, probs: Probabilities | None, *, alone: bool) -> float:
@@ -248,17 +257,6 @@ def _confidence(first: str | None, probs: Probabilities | None, *, alone: bool) 
     if not alone and first is not None:
         return own
     return own * max(0.0, 1 - max((p for value, p in probs.items() if value != first), default=0.0))
-
-
-def _one_hot(labels: Sequence[Sequence[str] | None], index: Mapping[str, int], *, strict: bool) -> np.ndarray:
-    hot = np.zeros((len(labels), len(index)), bool)
-    for row, one in enumerate(labels):
-        for value in one or ():
-            if value in index:
-                hot[row, index[value]] = True
-            elif strict:
-                raise InputError(f"true value {value!r} of instance {row} is not among {listed(index)}.")
-    return hot
 
 
 def probability_results(
