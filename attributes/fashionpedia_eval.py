@@ -25,7 +25,7 @@ from ..datasets.document import gc_paused
 from ..datasets.errors import InputError
 from ..seg.coco_eval import CocoParams
 from ..seg.objects import Objects, make_objects
-from .joint_curves import JointCurves, curves, match_table
+from .joint_cells import Cells, judge, match_table
 from .joint_match import Grid, candidate_pairs, match_grid, outside, rank_detections
 from .joint_sets import AttributeSets, attribute_sets, token_counts
 
@@ -81,7 +81,7 @@ def fashionpedia_evaluate(
             "the published evaluator would mix up the others or stop."
         )
     categories = max(46, *names) + 1
-    one = _curves(truth_objects, detections, *sets, len(data.attributes), categories, ids == 0, kind)
+    one = _cells(truth_objects, detections, *sets, len(data.attributes), categories, ids == 0, kind)
     return FashionpediaResult(
         _all_numbers(one, categories), {name: _category_numbers(one, k) for k, name in sorted(names.items())}, notes
     )
@@ -98,7 +98,7 @@ def macro_f1(both: np.ndarray, truth: np.ndarray, predicted: np.ndarray, attribu
     return (scores[0] + scores[1]) / np.maximum((present > 0).astype(int) + (absent > 0), 1)
 
 
-def _curves(
+def _cells(
     truth: Objects,
     detections: Objects,
     truth_sets: AttributeSets,
@@ -107,7 +107,7 @@ def _curves(
     categories: int,
     never_found: np.ndarray,
     kind: str,
-) -> JointCurves:
+) -> Cells:
     constrained = np.isin(np.arange(categories), sorted(WITH_ATTRIBUTES))
     ranking = rank_detections(detections, categories, _COCO.max_dets[-1])
     pairs = candidate_pairs(truth, detections, ranking, categories, kind=kind, min_iou=-1.0)
@@ -120,10 +120,10 @@ def _curves(
     chosen[never_found[pairs.truth]] = 0
     far = outside(detections.area[ranking.rows], areas)
     table = match_table(truth, detections, ranking, pairs, chosen, excused, counts=~out, outside=far)
-    return curves(table, _GRID, categories, _COCO.max_dets)
+    return judge(table, _GRID, categories, _COCO.max_dets)
 
 
-def _all_numbers(one: JointCurves, categories: int) -> dict[str, float]:
+def _all_numbers(one: Cells, categories: int) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for part, iou, f1 in (("iou_f1", True, True), ("iou", True, False), ("f1", False, True)):
         found = {
@@ -141,14 +141,14 @@ def _all_numbers(one: JointCurves, categories: int) -> dict[str, float]:
     return numbers
 
 
-def _category_numbers(one: JointCurves, k: int) -> dict[str, dict[str, float]]:
+def _category_numbers(one: Cells, k: int) -> dict[str, dict[str, float]]:
     found = {"iou": _rows(one, [k], True, False)}
     if k in WITH_ATTRIBUTES:
         found |= {"iou_f1": _rows(one, [k], True, True), "f1": _rows(one, [k], False, True)}
     return found
 
 
-def _rows(one: JointCurves, members: Iterable[int], iou: bool, f1: bool) -> dict[str, float]:
+def _rows(one: Cells, members: Iterable[int], iou: bool, f1: bool) -> dict[str, float]:
     """The published rows of a set of categories."""
     members = list(members)
     t, f = _SWEPT if iou else _FREE, _SWEPT if f1 else _FREE
@@ -165,12 +165,12 @@ def _rows(one: JointCurves, members: Iterable[int], iou: bool, f1: bool) -> dict
     return rows | {f"AR{letter}@100": _mean(one.recall[..., -1], members, t, f, a) for letter, a in sizes}
 
 
-def _ap(one: JointCurves, members: Iterable[int], t: list[int], f: list[int], area: int = 0) -> float:
-    return _mean(np.moveaxis(one.precision, 2, -1), members, t, f, area)
+def _ap(one: Cells, members: Iterable[int], t: list[int], f: list[int], area: int = 0) -> float:
+    return _mean(one.ap, members, t, f, area)
 
 
 def _mean(values: np.ndarray, members: Iterable[int], t: list[int], f: list[int], area: int) -> float:
-    """Mean of what is not -1 of values (T, F, K, A, ...): with ten F1 slices of a category that carries attributes, one
+    """Mean of what is not -1 of values (T, F, K, A): with ten F1 slices of a category that carries attributes, one
     of every other."""
     slices = [values[:, :, k, area][np.ix_(t, f if k in WITH_ATTRIBUTES else _FREE)].ravel() for k in members]
     flat = np.concatenate(slices)

@@ -25,7 +25,7 @@ from ..datasets.schema import Attribute
 from ..seg.coco_eval import CocoParams
 from ..seg.objects import Objects, make_objects
 from ..seg.pairing import Pairing
-from .joint_curves import JointCurves, MatchTable, curves, join_tables, match_table
+from .joint_cells import Cells, MatchTable, join_tables, judge, match_table
 from .joint_match import Grid, candidate_pairs, match_grid, outside, rank_detections
 from .joint_sets import AttributeSets, Sets, attribute_sets, pair_f1, schema_sets
 
@@ -48,13 +48,13 @@ class JointApParams:
 
 @dataclass(frozen=True)
 class JointApResult:
-    """numbers: see ``joint_ap``. curves: by IoU threshold, F1 threshold (the first: no constraint), recall, category,
-    area. per_category: for every category ``AP``, ``AP50``, ``AP75`` and ``AR``, and ``constrained``: whether any of its
+    """numbers: see ``joint_ap``. cells: AP and recall by IoU threshold, F1 threshold (the first: no constraint), category
+    and area. per_category: for every category ``AP``, ``AP50``, ``AP75`` and ``AR``, and ``constrained``: whether any of its
     true instances has known attributes."""
 
     params: JointApParams
     numbers: dict[str, float]
-    curves: JointCurves
+    cells: Cells
     per_category: list[dict[str, float]]
 
 
@@ -151,12 +151,11 @@ class JointApMetrics:
         if not tables:
             nothing, none = make_objects([], [], rle=[]), attribute_sets([], 1)
             tables = [_table(nothing, nothing, none, none, self.categories, self.kind, self.params)]
-        found = curves(join_tables(tables), grid, self.categories, coco.max_dets)
+        found = judge(join_tables(tables), grid, self.categories, coco.max_dets)
         numbers = _numbers(found, self.params, self.constrained)
         per_category = []
         for k in range(self.categories):
-            one = JointCurves(found.precision[:, :, :, k : k + 1], found.recall[:, :, k : k + 1])
-            row = _numbers(one, self.params, self.constrained[k : k + 1])
+            row = _numbers(found.of(k), self.params, self.constrained[k : k + 1])
             row = {key: row[key] for key in ("AP", "AP50", "AP75") if key in row} | {
                 "AR": row[f"AR{coco.max_dets[-1]}"]
             }
@@ -197,24 +196,24 @@ def _table(truth, detections, truth_sets, detection_sets, categories: int, kind:
     return match_table(truth, detections, ranking, pairs, chosen, excused, counts=~out, outside=outside(size, areas))
 
 
-def _numbers(found: JointCurves, params: JointApParams, constrained: np.ndarray) -> dict[str, float]:
+def _numbers(found: Cells, params: JointApParams, constrained: np.ndarray) -> dict[str, float]:
     """Means over what is not -1, as COCO's: categories without truth have no say."""
     coco = params.coco
     areas = list(coco.areas)
     whole = areas.index("all")
-    precision, recall = found.precision[:, 1:, ..., whole], found.recall[:, 1:, :, whole]
+    ap, recall = found.ap[:, 1:, :, whole], found.recall[:, 1:, :, whole]
     ious = [(t, i) for i, t in enumerate(coco.iou_thrs) if _named(t, coco.iou_thrs)]
     f1s = [(f, i) for i, f in enumerate(params.f1_thrs) if _named(f, params.f1_thrs)]
-    numbers = {"AP": _mean(precision)}
-    numbers |= {f"AP{_percent(t)}": _mean(precision[i]) for t, i in ious}
-    numbers |= {f"AP_F1{_percent(f)}": _mean(precision[:, j]) for f, j in f1s}
-    numbers |= {f"AP_IOU{_percent(t)}_F1{_percent(f)}": _mean(precision[i, j]) for t, i in ious for f, j in f1s}
+    numbers = {"AP": _mean(ap)}
+    numbers |= {f"AP{_percent(t)}": _mean(ap[i]) for t, i in ious}
+    numbers |= {f"AP_F1{_percent(f)}": _mean(ap[:, j]) for f, j in f1s}
+    numbers |= {f"AP_IOU{_percent(t)}_F1{_percent(f)}": _mean(ap[i, j]) for t, i in ious for f, j in f1s}
     sized = [(_SHORT.get(name, name), a) for a, name in enumerate(areas) if a != whole]
-    numbers |= {f"AP{name}": _mean(found.precision[:, 1:, ..., a]) for name, a in sized}
+    numbers |= {f"AP{name}": _mean(found.ap[:, 1:, :, a]) for name, a in sized}
     numbers |= {f"AR{m}": _mean(recall[..., i]) for i, m in enumerate(coco.max_dets)}
     numbers |= {f"AR{name}": _mean(found.recall[:, 1:, :, a, -1]) for name, a in sized}
     return numbers | {
-        "APattr": _mean(precision[..., constrained]),
+        "APattr": _mean(ap[..., constrained]),
         "categories_with_attributes": float(constrained.sum()),
     }
 

@@ -1,7 +1,7 @@
-"""Precision and recall in every cell of a (IoU, F1) grid, from matches.
+"""AP and recall in every cell of a (IoU, F1) grid, from matches.
 
-The arithmetic is COCOeval's (precision at recall 0, .01, ..., 1, envelope from the right), done at the true positives
-only: between two of them precision falls and recall stands still.
+The arithmetic is COCOeval's (AP: mean precision at recall 0, .01, ..., 1, each the highest from there on), done at the
+true positives only: between two of them precision falls and recall stands still.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _CHUNK_CELLS = 4_000_000  # detections x cells at a time: about 50 MB
 
 @dataclass(frozen=True)
 class MatchTable:
-    """What a set of photos says about the curves: d detections and n true instances, over ``a`` area ranges.
+    """What a set of photos says: d detections and n true instances, over ``a`` area ranges.
 
     photo, category, rank: int64 (d,), number of the photo, category, place among the detections of its photo and
     category (from 0). score: float64 (d,). hit, ignored: bits uint64 (d, a, words), the cells where the detection has
@@ -86,18 +86,22 @@ def join_tables(tables: Sequence[MatchTable]) -> MatchTable:
 
 
 @dataclass(frozen=True)
-class JointCurves:
-    """precision: float64 (T, F, 101, K, A), by IoU, F1, recall 0:.01:1, category, area, at the last of ``max_dets``.
-    recall: float64 (T, F, K, A, M). -1 where a category has no truth of that area."""
+class Cells:
+    """ap: float64 (T, F, K, A), by IoU, F1, category, area, at the last of ``max_dets``. recall: float64 (T, F, K, A, M).
+    Both -1 where a category has no truth of that area."""
 
-    precision: np.ndarray
+    ap: np.ndarray
     recall: np.ndarray
 
+    def of(self, k: int) -> "Cells":
+        """Category k alone."""
+        return Cells(self.ap[:, :, k : k + 1], self.recall[:, :, k : k + 1])
 
-def curves(table: MatchTable, grid: Grid, categories: int, max_dets: Sequence[int]) -> JointCurves:
-    """Curves of all cells. ``max_dets``: ascending; so many detections of a photo and category count."""
+
+def judge(table: MatchTable, grid: Grid, categories: int, max_dets: Sequence[int]) -> Cells:
+    """AP and recall of all cells. ``max_dets``: ascending; so many detections of a photo and category count."""
     shape, areas, cells = grid.shape, table.counts.shape[1], int(np.prod(grid.shape))
-    precision = np.full((cells, len(RECALL_THRS), categories, areas), -1.0)
+    ap = np.full((cells, categories, areas), -1.0)
     recall = np.full((cells, categories, areas, len(max_dets)), -1.0)
     # best score first; ties by photo, then by place in the photo, as COCOeval concatenates them
     order = np.lexsort((table.rank, table.photo, -table.score, table.category))
@@ -114,14 +118,10 @@ def curves(table: MatchTable, grid: Grid, categories: int, max_dets: Sequence[in
                     grid.unpack(bits, some.start, some.stop).T
                     for bits in (table.hit[rows, a] & ~table.ignored[rows, a], ~table.ignored[rows, a])
                 )
-                one = _precision(hits, counted, int(totals[k, a]))
-                precision[some, :, k, a] = one
+                ap[some, k, a] = _precision(hits, counted, int(totals[k, a])).mean(axis=1)
                 found = [np.count_nonzero(hits[:, table.rank[rows] < m], axis=1) for m in max_dets]
                 recall[some, k, a] = np.stack(found, axis=1) / totals[k, a]
-    return JointCurves(
-        precision.reshape(*shape, *precision.shape[1:]),
-        recall.reshape(*shape, *recall.shape[1:]),
-    )
+    return Cells(ap.reshape(*shape, *ap.shape[1:]), recall.reshape(*shape, *recall.shape[1:]))
 
 
 def _precision(hits: np.ndarray, counted: np.ndarray, total: int) -> np.ndarray:
