@@ -63,6 +63,8 @@ class CleanRows:
 
     def extra(self, row: Any) -> dict[str, Any]:
         """The unknown keys of a row."""
+        if not self.extra_keys:
+            return {}
         pairs = ((key, getattr(row, f"x{i}")) for i, key in enumerate(self.extra_keys))
         return {key: value for key, value in pairs if value is not msgspec.UNSET}
 

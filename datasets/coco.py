@@ -26,6 +26,7 @@ __all__ = [
     "CocoFile",
     "Image",
     "annotation_rle",
+    "as_read",
     "from_document",
     "read_coco",
     "resolve_image",
@@ -93,6 +94,11 @@ def _segmentation(self: Annotation) -> list[list[float]] | dict[str, Any] | None
 # A polygon read from a file stays text until somebody asks for it: as lists of floats it takes five times the memory,
 # and most programs only write it again or rasterise it once.
 Annotation.segmentation = property(_segmentation, _stored.__set__)
+
+
+def as_read(annotation: Annotation) -> bool:
+    """Whether the segmentation is still the text that ``read_coco`` has checked: nobody has asked for it or set it."""
+    return type(_stored.__get__(annotation)) is msgspec.Raw
 
 
 @dataclass

@@ -42,6 +42,10 @@ def gc_paused() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():
+                # All of them count as old at once; else the next collection walks through every one.
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()
 
 

@@ -132,7 +132,9 @@ def xywh(rle: Rle) -> tuple[float, float, float, float]:
 
 def boxes(rles: Sequence[Rle]) -> np.ndarray:
     """``xywh`` of many, float64 (n, 4)."""
-    return np.asarray(coco_mask.toBbox([_native(rle) for rle in rles]), np.float64).reshape(-1, 4)
+    if not {type(rle["counts"]) for rle in rles} <= {str, bytes}:
+        rles = [_native(rle) for rle in rles]
+    return np.asarray(coco_mask.toBbox(list(rles)), np.float64).reshape(-1, 4)
 
 
 def iou(a: Sequence[Rle], b: Sequence[Rle]) -> np.ndarray:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-_CHUNK_CHARS = 250_000  # so many characters at a time: what numpy makes of them stays in the cache
+_CHUNK_CHARS = 60_000  # so many characters at a time: what numpy makes of them stays in the cache
 _LONGEST = 8  # characters of a run; 7 hold 2**31 pixels
 
 
@@ -45,7 +45,9 @@ def _areas(counts: Sequence[str], lengths: np.ndarray, pixels: np.ndarray) -> np
     if digits.max(initial=0) > 63 or not (sound & closed).all():
         return _one_by_one(counts, lengths, pixels)
     ends = np.flatnonzero(digits < 32)  # the last character of every run
-    length = np.diff(ends, prepend=-1)
+    length = np.empty_like(ends)
+    length[0] = ends[0] + 1
+    np.subtract(ends[1:], ends[:-1], out=length[1:])
     if length.max() > _LONGEST:
         return _one_by_one(counts, lengths, pixels)
     first = np.searchsorted(ends, stop - lengths)  # run index of every mask's first run
@@ -63,8 +65,7 @@ def _one_by_one(counts: Sequence[str], lengths: np.ndarray, pixels: np.ndarray) 
 
 def _values(digits: np.ndarray, ends: np.ndarray, length: np.ndarray) -> np.ndarray:
     """Stored numbers int64 (k,), differences not yet added up: 5 bits a character, low first, sign in the last."""
-    last = digits[ends].astype(np.int64)
-    values = (last & 15) - (last & 16)
+    values = (((digits[ends] & 31) ^ 16).view(np.int8) - 16).astype(np.int64)
     more = np.flatnonzero(length > 1)
     back = 1
     while len(more):
@@ -79,14 +80,17 @@ def _sums(values: np.ndarray, first: np.ndarray, count: np.ndarray, pixels: np.n
     of ones), every mask starting a row of its own, make that one cumulative sum down the rows."""
     rows = (count + 1) // 2
     top = np.cumsum(rows) - rows
-    grid = np.zeros((int(rows.sum()), 2), np.int64)
-    grid.reshape(-1)[np.arange(len(values)) + np.repeat(2 * top - first, count)] = values
+    odd = np.flatnonzero(count & 1)
+    last = top[odd] + rows[odd] - 1
+    filled = np.ones((int(rows.sum()), 2), bool)
+    filled[last, 1] = False
+    grid = np.zeros(filled.shape, np.int64)
+    grid[filled] = values
     head = grid[top, 0]  # the first run is no one's base
     grid[top, 0] = 0
     runs = np.cumsum(grid, axis=0)
     runs -= np.repeat(runs[top] - grid[top], rows, axis=0)
-    odd = np.flatnonzero(count & 1)
-    runs[top[odd] + rows[odd] - 1, 1] = 0  # a place without a run
+    runs[last, 1] = 0  # a place without a run
     zeros, ones = np.add.reduceat(runs, top, axis=0).T
     negative = head < 0
     if runs.min() < 0:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from ..datasets import masks
-from ..datasets.coco import Annotation, CocoFile, Image, read_coco
+from ..datasets.coco import Annotation, CocoFile, Image, as_read, read_coco
 from ..datasets.document import gc_paused
 from ..datasets.errors import InputError
 from ..datasets.rle_batch import compressed_areas
@@ -264,10 +264,12 @@ def _objects(
     def spot(i: int) -> str:
         return f"{where}: instance {i + 1} of {len(items)}, on {images[rows[i]].file_name}"
 
+    checked = not scored and all(map(as_read, items))  # the truth needs no second look, nor its masks' areas
     segmentations = [one.segmentation for one in items]
     masked = all(segmentations)
     sizes = [(image.height, image.width) for image in images]
-    rle, mask_area = _rles(segmentations, [sizes[row] for row in rows], spot) if masked else (None, None)
+    rle = _rles(segmentations, [sizes[row] for row in rows], spot) if masked else None
+    mask_area = _checked_areas(rle, spot) if masked and not checked else None
     boxes = [one.bbox or None for one in items]
     if masked and None in boxes:
         own = masks.boxes(rle).tolist()
@@ -280,31 +282,26 @@ def _objects(
     return objects if mask_area is None else with_mask_area(objects, mask_area)
 
 
-def _rles(
-    segmentations: list, sizes: list[tuple[int, int]], spot: Callable[[int], str]
-) -> tuple[list[dict], np.ndarray]:
-    """RLE and area float64 (n,), px, of segmentations of any form on photos of these (height, width).
+def _rles(segmentations: list, sizes: list[tuple[int, int]], spot: Callable[[int], str]) -> list[dict]:
+    """RLE of segmentations of any form, on photos of these (height, width). Compressed counts are not looked into."""
+    try:
+        said = [(*one["size"],) for one in segmentations]
+        plain = said == sizes and {type(one["counts"]) for one in segmentations} <= {str}
+        if plain and set(map(len, segmentations)) <= {2} and {type(side) for size in said for side in size} <= {int}:
+            return segmentations
+    except (TypeError, KeyError):
+        pass  # some are polygons
+    return [_checked_rle(one, size, spot(i)) for i, (one, size) in enumerate(zip(segmentations, sizes, strict=True))]
 
-    All masks are checked: what is read from a file may not be what was meant, and libraries read past the end of a
-    garbled RLE. Compressed ones, nearly all there are, are checked together.
-    """
-    rles = [
-        one if _plain(one, size) else _checked_rle(one, size, spot(i))
-        for i, (one, size) in enumerate(zip(segmentations, sizes, strict=True))
-    ]
-    pixels = np.array([height * width for height, width in sizes], np.int64)
+
+def _checked_areas(rles: list[dict], spot: Callable[[int], str]) -> np.ndarray:
+    """Areas float64 (n,), px, of compressed RLEs, all of them checked, together: what is read from a file may not be
+    what was meant, and libraries read past the end of garbled counts."""
+    pixels = np.array([one["size"][0] * one["size"][1] for one in rles], np.int64)
     areas = compressed_areas([one["counts"] for one in rles], pixels)
     for i in np.flatnonzero(areas < 0)[:1]:
-        _checked_rle(rles[i], sizes[i], spot(i))
-    return rles, areas.astype(np.float64)
-
-
-def _plain(one: list | dict, size: tuple[int, int]) -> bool:
-    """Whether it is a compressed RLE of this (height, width), but for its counts."""
-    if type(one) is not dict or len(one) != 2 or type(one.get("counts")) is not str:
-        return False
-    said = one.get("size")
-    return type(said) is list and tuple(said) == size and type(said[0]) is type(said[1]) is int
+        _checked_rle(rles[i], tuple(rles[i]["size"]), spot(i))
+    return areas.astype(np.float64)
 
 
 def _checked_rle(segmentation: list | dict, size: tuple[int, int], where: str) -> dict:
