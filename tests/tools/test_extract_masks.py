@@ -181,3 +181,25 @@ def test_mistakes_are_one_sentence_and_exit_code_2(photos, truth, tmp_path, caps
         captured = capsys.readouterr()
         assert words in captured.err and "Traceback" not in captured.err, captured.err
         assert len(captured.err.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_the_command_with_the_default_bundle(photos, truth, tmp_path, capsys):
+    """No segmenter is loaded; what is read equals what the whole model reads under the same masks."""
+    from segattr.attributes.predictor import load_predictor
+
+    out = tmp_path / "out"
+    assert segattr(["extract", str(photos.folder), "--masks", str(truth()), "--out", str(out), "--format", "json"]) == 0
+    captured = capsys.readouterr()
+    assert "2 photos, 3 products, 0 errors" in captured.out and "left out" in captured.err
+    written = json.loads((out / "predictions.json").read_text())
+    assert written["info"]["model"] == "default (true masks: true.json)"
+    whole, alone = load_predictor("default", "cpu"), load_predictor("default", "cpu", masks_given=True)
+    assert alone.segmenter is None and alone.fingerprint != whole.fingerprint
+    with pytest.raises(InputError, match="opened for given masks"):
+        alone([np.zeros((8, 8, 3), np.uint8)])
+    (other,) = extract(ExtractConfig((photos.folder,), tmp_path / "b", masks=truth(), format=("json",)), whole).files[
+        :1
+    ]
+    for one, two in zip(written["annotations"], json.loads(other.read_text())["annotations"], strict=True):
+        assert one == two
