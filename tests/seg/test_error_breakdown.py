@@ -215,6 +215,13 @@ def test_a_better_scored_wrong_one_before_the_right_one():
     assert found.delta_ap["background"] == found.delta_ap["false_positive"] == pytest.approx(0.5)
 
 
+def test_of_two_products_that_fit_equally_well_the_last_is_taken_as_in_coco():
+    truth = make_objects([0, 0], [0, 0], xywh=[BOX, BOX])
+    found = error_breakdown(truth, make_objects([0], [0], xywh=[BOX]), categories=1, kind="bbox")
+    assert found.target.tolist() == [1]
+    assert found.missed.tolist() == [True, False]
+
+
 def test_only_the_most_confident_of_two_can_be_mended():
     """Both aim at one product: the box (0.9) is mended, the category (0.8) only dropped."""
     truth = make_objects([0], [0], xywh=[BOX])

@@ -98,6 +98,16 @@ def test_parts_make_the_whole(tmp_path, seed):
     assert len(joined.detection_probabilities) == len(joined.detections)
 
 
+def test_of_a_repeated_photo_the_first_counts(tmp_path):
+    truth, found = random_files(1)
+    full = paired(tmp_path, (truth, found), range(1, 9))
+    parts = PairingParts()
+    parts.update(full)
+    parts.update(paired(tmp_path, (truth, {photo: [] for photo in truth}), range(1, 9)))
+    assert len(parts.compute().detections) == len(full.detections) > 0
+    assert parts.compute().missing == full.missing
+
+
 def test_mistakes_are_named(tmp_path):
     with pytest.raises(InputError, match="no pairing"):
         PairingParts().compute()

@@ -27,10 +27,14 @@ def test_equals_hotcoco(seed):
     semantic = pytest.importorskip("hotcoco.semantic")
     rng = np.random.default_rng(seed)
     ours, theirs = SemanticMetrics(NAMES), semantic.SemanticEval(list(NAMES))
+    both = either = 0
     for _ in range(4):
         pred, truth = random_maps(rng)
         ours.update(pred, truth)
         theirs.update(truth, pred)
+        counted = truth != 255
+        both += ((pred != 0) & (truth != 0) & counted).sum()
+        either += (((pred != 0) | (truth != 0)) & counted).sum()
     found, reference = ours.compute(), theirs.results()
     assert found.confusion[:, :-1].tolist() == theirs.confusion().tolist()
     for name, key in (

@@ -103,6 +103,7 @@ def test_by_category_and_size(tmp_path, seed):
             assert numbers[f"segm/{key}"] == pytest.approx(coco[key], abs=1e-9)
         own = ~pairing.truth.crowd & (pairing.truth.category == NAMES.index(name))
         assert numbers["product/iou"] == pytest.approx(metrics.best_iou[own].mean())
+        assert numbers["extra"] == sum(pairing.detection_categories[j] == name for j in metrics.extra)
         assert numbers["photos"] == len(set(pairing.truth.image[own].tolist()))
     sizes = by_name(rows, "size")
     assert list(sizes) == ["small", "medium", "large"]
