@@ -178,16 +178,26 @@ def polygons(mask: np.ndarray, tolerance_px: float = 0.0) -> list[list[np.ndarra
 
 def from_polygons(parts: Sequence[Sequence[np.ndarray]], height: int, width: int) -> np.ndarray:
     """Bitmap uint8 (height, width) of parts as ``polygons`` gives them: the union of (outer ring minus its holes)."""
-    whole = np.zeros((height, width), np.uint8)
-    plain = [part[0] for part in parts if len(part) == 1]
-    if plain:
-        whole |= decode(to_rle([np.asarray(ring).ravel() for ring in plain], height, width))
-    for part in parts:
-        if len(part) > 1:
-            outer = decode(to_rle([np.asarray(part[0]).ravel()], height, width))
-            inner = decode(to_rle([np.asarray(ring).ravel() for ring in part[1:]], height, width))
-            whole |= outer & ~inner
-    return whole
+    return decode(rle_of_polygons(parts, height, width))
+
+
+def rle_of_polygons(parts: Sequence[Sequence[np.ndarray]], height: int, width: int) -> Rle:
+    """RLE of what ``from_polygons`` draws. Takes time by the outlines, not by the image."""
+    found = []
+    for outer, *holes in parts:
+        part = to_rle([np.asarray(outer).ravel()], height, width)
+        if holes:
+            ground = _inverse(to_rle([np.asarray(ring).ravel() for ring in holes], height, width))
+            part = coco_mask.merge([part, ground], intersect=True)
+        found.append(part)
+    return _as_text(coco_mask.merge(found)) if found else _empty(height, width)
+
+
+def _inverse(rle: Rle) -> Rle:
+    """Every pixel that is not inside."""
+    runs = counts(rle).tolist()
+    runs = runs[1:] if runs[0] == 0 else [0, *runs]
+    return coco_mask.frPyObjects({"size": rle["size"], "counts": runs}, *rle["size"])
 
 
 def crop(mask: np.ndarray, xyxy: Sequence[float]) -> np.ndarray:
@@ -285,4 +295,4 @@ def _as_text(rle: Rle) -> Rle:
 
 
 def _empty(height: int, width: int) -> Rle:
-    return encode(np.zeros((height, width), np.uint8))
+    return _as_text(coco_mask.frPyObjects({"size": [height, width], "counts": [height * width]}, height, width))

@@ -114,7 +114,7 @@ def test_nothing_new_needs_no_model(photos, tmp_path, draft, capsys):
     out = tmp_path / "catalog.json"
     draft(out)
     before = out.read_bytes()
-    assert segattr(["annotate", str(photos.folder), "--out", str(out), "--model", str(tmp_path / "none")]) == 0
+    assert segattr(["annotate", str(photos.folder), "--out", str(out), "--model", "nowhere", "--no-serve"]) == 0
     assert "nothing to add" in capsys.readouterr().out and out.read_bytes() == before
 
 
@@ -135,16 +135,17 @@ def test_mistakes(photos, tmp_path, capsys):
         [str(tmp_path / "nowhere"), "--out", str(tmp_path / "c.json")],
         [str(photos.folder), "--out", str(tmp_path / "c.json"), "--batch-size", "-1"],
     ):
-        assert segattr(["annotate", *argv]) == 2
+        assert segattr(["annotate", *argv, "--no-serve"]) == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert broken.read_text() == '{"images": ['
 
 
-def test_help_says_that_there_is_no_editor_yet(capsys):
+def test_help_tells_of_the_editor(capsys):
     with pytest.raises(SystemExit) as stop:
         segattr(["annotate", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert stop.value.code == 0 and "editor in the browser is not part of this version" in text
+    assert stop.value.code == 0 and "correct and accept them in the browser" in text
+    assert all(flag in text for flag in ("--from", "--no-serve", "--no-browser", "--port", "--token", "--export"))
 
 
 def test_min_prob_leaves_out_what_the_model_is_not_sure_of(photos, tmp_path, draft):

@@ -194,11 +194,12 @@ def _add_photo(app: FastAPI, store: Store, pictures: Pictures) -> None:
 
 def _add_masks(app: FastAPI, store: Store, pictures: Pictures, clicker: Clicker) -> None:
     def rasterised(asked: wire.Rasterise) -> Response:
-        height, width = asked.size
+        wire.check_size(asked.size)
         parts = [[np.asarray(ring, float).reshape(-1, 2) for ring in part] for part in asked.parts]
-        return wire.answer({"segmentation": masks.encode(masks.from_polygons(parts, height, width))})
+        return wire.answer({"segmentation": masks.rle_of_polygons(parts, *asked.size)})
 
     def outlined(asked: wire.Polygons) -> Response:
+        wire.check_size(asked.segmentation.size)
         parts = masks.polygons(masks.decode(asked.segmentation.plain()), asked.tolerance_px)
         return wire.answer({"parts": [[ring.tolist() for ring in part] for part in parts]})
 
@@ -206,7 +207,10 @@ def _add_masks(app: FastAPI, store: Store, pictures: Pictures, clicker: Clicker)
         photo = store.photo(key)
         if why := store.fault(photo):
             raise GoneError(why)
-        mask = None if asked.segmentation is None else masks.decode(asked.segmentation.plain()).astype(bool)
+        mask = None
+        if asked.segmentation is not None:
+            wire.check_size(asked.segmentation.size)
+            mask = masks.decode(asked.segmentation.plain()).view(bool)
         points = [(float(x), float(y), int(inside)) for x, y, inside in asked.points]
         box = None if asked.box is None else tuple(float(v) for v in asked.box)
         found = clicker.segment(pictures.rgb(store.path(photo)), points, box, mask)

@@ -29,7 +29,7 @@ class GrabCut:
     """GrabCut (Rother et al. 2004) on a reduced crop, its edge brought back to full size by a guided filter
     (He & Sun 2015, "Fast Guided Filter")."""
 
-    def __init__(self, side_px: int = 288, rounds: int = 3):
+    def __init__(self, side_px: int = 256, rounds: int = 2):
         """side_px: the longer side that the crop is reduced to; time goes with its square. rounds: of GrabCut."""
         self.side_px, self.rounds = side_px, rounds
 

@@ -278,9 +278,14 @@ class Store:
             found.sort(key=lambda one: -1.0 if one.confidence is None else one.confidence)
         return found
 
-    def known(self, file_name: str) -> bool:
-        """Whether the store has a photo of this name."""
-        return self.has(photo_key(os.path.normpath(file_name)))
+    def wants_draft(self, file_name: str, again: bool = False) -> bool:
+        """Whether the model should draft a photo: one that the store lacks; `again`: also one that nobody edited,
+        accepted or rejected."""
+        key = photo_key(os.path.normpath(file_name))
+        if not self.has(key):
+            return True
+        known = self.index.get(key)
+        return again and known is not None and not known.touched and known.state in ("todo", "drafted")
 
     def close(self) -> None:
         self._held.close()

@@ -20,6 +20,9 @@ Click = Annotated[list[int | float], Meta(min_length=3, max_length=3)]
 Box = Annotated[list[int | float], Meta(min_length=4, max_length=4)]
 
 
+MAX_PIXELS = 100_000_000  # of the largest photo that is read: a few bytes of RLE could else ask for gigabytes
+
+
 class Rasterise(msgspec.Struct):
     """parts: each [outer, hole, ...], each ring [[x, y], ...] in px. size: [height, width]."""
 
@@ -42,6 +45,12 @@ class Clicks(msgspec.Struct):
 
 class Export(msgspec.Struct):
     states: Annotated[tuple[State, ...], Meta(min_length=1)] = ("accepted",)
+
+
+def check_size(size: list[int]) -> None:
+    """Raises InputError for more pixels than any photo has."""
+    if min(size) < 1 or size[0] * size[1] > MAX_PIXELS:
+        raise InputError(f"size: found {size}, expected [height, width] of a photo, at most {MAX_PIXELS} pixels.")
 
 
 async def body(request: Request, kind: type[T]) -> T:
