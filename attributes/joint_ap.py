@@ -165,7 +165,11 @@ class JointApMetrics:
 
 def _as_sets(truth: AttributeSets | Sets, found: AttributeSets | Sets) -> tuple[AttributeSets, AttributeSets]:
     if isinstance(truth, AttributeSets) and isinstance(found, AttributeSets):
+        if truth.present.shape[1] != found.present.shape[1]:
+            raise InputError("joint AP: AttributeSets over different tokens; make both with the same number of tokens.")
         return truth, found
+    if isinstance(truth, AttributeSets) or isinstance(found, AttributeSets):
+        raise InputError("joint AP: AttributeSets on one side only; give both sides in the same form.")
     tokens = 1 + max((token for one in (*truth, *found) for token in one or ()), default=0)
     return attribute_sets(truth, tokens), attribute_sets(found, tokens)
 

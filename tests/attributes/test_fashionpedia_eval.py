@@ -230,6 +230,16 @@ def test_a_crowd_of_the_eighteen_takes_one_detection(evaluate, category, expecte
     assert evaluate(truth, results).numbers["fashionpedia/iou/AP"] == pytest.approx(expected)
 
 
+def test_a_match_moves_on_only_where_neither_falls(evaluate):
+    """The first detection lies better on the second instance but fits the first one's attributes better; the second
+    detection fits the first instance only. So file order decides whether both are right."""
+    first, second = item(4, 0, [0]), item(4, 4, [1, 2])
+    results = found([item(4, 3, [0, 1])], 0.9) + found([item(4, 0, [0])], 0.8)
+    key = "fashionpedia/iou_f1/AP_IOU50_F150"
+    assert evaluate(dataset([first, second]), results).numbers[key] == pytest.approx(51 / 101)
+    assert evaluate(dataset([second, first]), results).numbers[key] == pytest.approx(1)
+
+
 def test_form(evaluate):
     """Ids from 0 and no bbox, read as they are; annotation id 0 is never found, as published, and that is said."""
     one = dataset([item(0, 0, [0])])

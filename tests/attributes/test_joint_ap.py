@@ -168,6 +168,11 @@ def test_a_detection_takes_what_its_attributes_fit():
     right = joint_ap(truth, found, [{0}, {1}], [{1}, {0}], sizes=[SIZE], categories=1)
     assert right["AP50"] == pytest.approx(1)  # AP75 too: 400 / 440 px
     assert joint_ap(truth, found, [{0}, {1}], [{1}, {1}], sizes=[SIZE], categories=1)["AR100"] == pytest.approx(0.45)
+    # of two that fit equally well it takes the last one, as COCO has it
+    truth = make_objects([0, 0], [0, 0], rle=[rectangle(0, 0, 20, 20)] * 2)
+    for second, ap in (({1}, 51 / 101), ({0}, 1)):
+        numbers = joint_ap(truth, found, [{0}, {1}], [{0, 1}, second], sizes=[SIZE], categories=1)
+        assert numbers["AP_IOU50_F150"] == pytest.approx(ap)
 
 
 def test_f1_counts_known_attributes_only():
@@ -259,6 +264,7 @@ def test_refusals():
         (lambda: joint_ap(box, box, [{-1}], [None], kind="bbox", **options), "token of -1"),
         (lambda: joint_ap(box, box, [None], [None], kind="bbox", sizes=[SIZE], categories=0), "category index 0"),
         (lambda: JointApParams(f1_thrs=(0.9, 0.5)).grid, "ascending"),
+        (lambda: joint_ap(box, box, attribute_sets([None], 1), [None], kind="bbox", **options), "one side only"),
         (lambda: JointApMetrics(1).merge(JointApMetrics(2)), "other categories"),
     ):
         with pytest.raises(InputError, match=words):
