@@ -34,9 +34,11 @@ class Difference:
     @property
     def verdict(self) -> str:
         """Of B: better, worse, unclear (the interval holds 0) or equal (no draw differs)."""
-        if max(map(abs, (self.difference, self.low, self.high))) < 1e-12:
+        if not np.isfinite([self.low, self.high]).all():
+            return "unclear"
+        if np.abs([self.difference, self.low, self.high]).max() < 1e-12:
             return "equal"
-        if not (np.isfinite([self.low, self.high]).all() and (self.low > 0 or self.high < 0)):
+        if self.low <= 0 <= self.high:
             return "unclear"
         return "better" if (self.difference > 0) != (self.key.rpartition("/")[2] in FALLING) else "worse"
 
@@ -74,9 +76,14 @@ def compare(
     rows = [
         Difference(key, a[key], b[key], b[key] - a[key], *ends)
         for key, ends in intervals.items()
-        if key in a and key in b and np.isfinite([a[key], b[key]]).all()
+        if key in a and key in b and all(_defined(key, one[key]) for one in (a, b))
     ]
     return Comparison(names, rows, group_numbers(metrics[0].photo_groups)[1], _notes(pairings, metrics, names))
+
+
+def _defined(key: str, value: float) -> bool:
+    """AP without any truth is -1."""
+    return bool(np.isfinite(value)) and not (value == -1 and "/AP" in key)
 
 
 def _ap_intervals(pairings, metrics, resamples: int, seed: int) -> dict[str, tuple[float, float]]:

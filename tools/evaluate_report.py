@@ -169,7 +169,7 @@ def _comparison(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
             f"{row.a:.3f}",
             f"{row.b:.3f}",
             f"{row.difference:+.3f}",
-            f"{row.low:+.3f} to {row.high:+.3f}",
+            f"{row.low:+.3f} to {row.high:+.3f}" if math.isfinite(row.low) else "-",
             Markup(f'<span class="{row.verdict}">{row.verdict}</span>'),
         ]
         for row in one.rows

@@ -15,7 +15,7 @@ from ..attributes.evaluation import LabelMetrics, NumberMetrics
 from ..attributes.joint import JointMetrics
 from ..seg.error_breakdown import ERRORS
 from ..seg.pairing import Pairing
-from .compare import Comparison
+from .compare import Comparison, Difference
 from .evaluate_maps import MapEvaluation, map_tables
 from .measure import Evaluation, labels
 from .report_masks import COCO_ROWS, fashionpedia_rows
@@ -229,10 +229,12 @@ def _comparison_table(comparison: Comparison) -> Table:
         if row.key.endswith(("macro_precision", "macro_recall")):
             continue  # the report has them
         figures = (_figure(row.a), _figure(row.b), f"{row.difference:+.3f}")
-        table.add_row(
-            escape(row.key), *figures, f"{row.low:+.3f} {row.high:+.3f}", f"[{style[row.verdict]}]{row.verdict}[/]"
-        )
+        table.add_row(escape(row.key), *figures, _ends(row), f"[{style[row.verdict]}]{row.verdict}[/]")
     return table
+
+
+def _ends(row: Difference) -> str:
+    return f"{row.low:+.3f} {row.high:+.3f}" if math.isfinite(row.low) else "-"
 
 
 def _short(value: float) -> str:

@@ -174,7 +174,9 @@ def _coco_params(config: "EvaluateConfig") -> CocoParams:
 
 def _joint(pairing: Pairing, metrics: JointMetrics, params: CocoParams) -> dict[str, JointApResult]:
     """By category where there are numbers by category, else of one class; nothing without attributes in common."""
-    attributes = [one for one in comparable_attributes(pairing, []) if one.kind != "number"]
+    # Where nothing at all is predicted the joint AP is 0, not unknown.
+    common = comparable_attributes(pairing, []) if len(pairing.detections) else pairing.schema
+    attributes = [one for one in common if one.kind != "number"]
     if not attributes:
         return {}
     kind = "segm" if pairing.masked else "bbox"

@@ -17,7 +17,9 @@ COCO_ROWS = {
     "boundary": "boundaries, by category",
     "boundary-agnostic": "boundaries, one class",
     "joint/segm": "masks and attributes",
+    "joint/segm-agnostic": "masks and attributes",
     "joint/bbox": "boxes and attributes",
+    "joint/bbox-agnostic": "boxes and attributes",
 }
 CAUSES = {
     "classification": "right place, wrong category",

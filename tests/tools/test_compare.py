@@ -107,6 +107,17 @@ def test_the_command_writes_prints_and_reports_the_comparison(files, tmp_path, c
     assert "B against A" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.parametrize("flags", [[], ["--class-agnostic"], ["--group-by", "sender"]])
+def test_nothing_predicted_one_photo_or_one_class_can_be_compared(files, tmp_path, flags, capsys):
+    (tmp_path / "none.json").write_text("[]")
+    assert main(["evaluate", files["gt"], "--compare", str(tmp_path / "none.json"), files["b"], *flags]) == 0
+    assert "segm-agnostic/AP50" in capsys.readouterr().out
+    (tmp_path / "one.json").write_text(json.dumps(catalog(1)))
+    assert main(["evaluate", str(tmp_path / "one.json"), "--compare", files["a"], files["b"], *flags]) == 0
+    text = capsys.readouterr().out
+    assert "nan" not in text and "unclear" in text and "equal" not in text  # of one photo no spread is known
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -173,7 +173,7 @@ def test_no_detection_at_all_is_a_report_too(tmp_path, capsys):
         main(["evaluate", str(tmp_path / "gt.json"), str(tmp_path / "none.json"), "--out", str(tmp_path / "out")]) == 0
     )
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["segm/AP"] == 0 and metrics["instances/missed"] == 8
+    assert metrics["segm/AP"] == metrics["joint/segm/AP"] == 0 and metrics["instances/missed"] == 8
     assert "nothing found" in Page((tmp_path / "out" / "report.html").read_text()).text
 
 
