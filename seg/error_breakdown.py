@@ -30,15 +30,25 @@ from typing import Literal
 import numpy as np
 
 from ..datasets.errors import InputError
-from .coco_eval import Objects
-from .matching import photo_ious
+from .coco_eval import Objects, make_objects
+from .error_causes import (
+    BACKGROUND,
+    BOTH,
+    CLASSIFICATION,
+    CUT,
+    DUPLICATE,
+    ERRORS,
+    EXCUSED,
+    LOCALISATION,
+    TRUE_POSITIVE,
+    Causes,
+    join_causes,
+    judge,
+)
 
-ERRORS = ("classification", "localisation", "both", "duplicate", "background", "missed")
+__all__ = ["CUT", "ERRORS", "EXCUSED", "SPECIAL", "TRUE_POSITIVE", "ErrorBreakdown", "ErrorMetrics", "error_breakdown"]
+
 SPECIAL = ("false_positive", "false_negative")
-
-# What became of a detection; the errors are numbered as in ERRORS.
-TRUE_POSITIVE, EXCUSED, CUT = -1, -2, -3
-_CLASSIFICATION, _LOCALISATION, _BOTH, _DUPLICATE, _BACKGROUND = range(5)
 
 _RECALLS = np.linspace(0, 1, 101)
 
@@ -101,8 +111,9 @@ def error_breakdown(
 class ErrorMetrics:
     """``error_breakdown`` over many batches: ``update`` per batch, ``merge`` across processes, ``compute``.
 
-    It keeps a few numbers per instance and no masks. Among equal scores the order of the photos decides, as in COCO:
-    give ``photos`` for figures that do not depend on how photos are dealt out to batches and processes.
+    It keeps a few numbers per instance and no masks, and can be pickled (``torch.distributed.all_gather_object``).
+    Photos with ``image_ids`` count once however often they are seen (distributed samplers repeat some) and stand in the
+    order of their ids: among equal scores the order of the photos decides, as in COCO. Without ids, in the order seen.
     """
 
     def __init__(
@@ -128,20 +139,17 @@ class ErrorMetrics:
             "bg_thr": bg_thr,
             "max_dets": max_dets,
         }
-        self._parts: list[_Part] = []
-        self._photos = 0
+        self._parts: list[tuple[Causes, int, np.ndarray | None]] = []
 
     def update(
         self,
         truth: Objects,
         detections: Objects,
         sizes: Sequence[tuple[int, int]] | None = None,
-        *,
-        photos: Sequence[int] | None = None,
+        image_ids: Sequence[int] | None = None,
     ) -> None:
-        """Add a batch of photos, whole: ``image`` counts within the batch. sizes: one entry per photo of the batch (the
-        form of all evaluators; only their number matters). photos: the position of each in the whole set; by default
-        in the order of the updates."""
+        """Add a batch of photos, whole: ``image`` counts within the batch. sizes: of its photos (the form of all
+        evaluators: only their number matters here). Raises InputError for ids in some batches only."""
         kind = self.options["kind"]
         if kind == "segm" and (truth.rle is None or detections.rle is None):
             side = "truth" if truth.rle is None else "detections"
@@ -153,152 +161,47 @@ class ErrorMetrics:
             detections = replace(detections, category=np.zeros_like(detections.category))
         held = 1 + max((int(one.image.max()) for one in (truth, detections) if len(one)), default=-1)
         count = held if sizes is None else len(sizes)
-        place = np.arange(self._photos, self._photos + count) if photos is None else np.asarray(photos, np.int64)
-        if len(place) < held:
-            raise InputError(f"error breakdown: instances on {held} photos, but {len(place)} photos; give all of them.")
-        self._photos = max(self._photos, int(place.max()) + 1 if len(place) else 0)
-        part = _judged(truth, detections, self.options["iou_thr"], self.options["bg_thr"], self.options["max_dets"])
-        self._parts.append(replace(part, photo=place[detections.image]))
+        ids = None if image_ids is None else np.asarray(image_ids, np.int64).reshape(-1)
+        if count < held or (ids is not None and len(ids) != count):
+            given = "" if ids is None else f" and {len(ids)} image_ids"
+            raise InputError(
+                f"error breakdown: instances on {held} photos, but {count} sizes{given}; give one a photo."
+            )
+        causes = judge(truth, detections, *(self.options[name] for name in ("iou_thr", "bg_thr", "max_dets")))
+        self._add((causes, count, ids))
 
-    def merge(self, other: "ErrorMetrics") -> None:
-        """Add what another one (another process's, say) has seen. Raises InputError for other options."""
+    def _add(self, part: tuple[Causes, int, np.ndarray | None]) -> None:
+        if self._parts and (self._parts[0][2] is None) != (part[2] is None):
+            raise InputError("error breakdown: image_ids in some batches only; give them in all or in none.")
+        self._parts.append(part)
+
+    def merge(self, other: "ErrorMetrics") -> "ErrorMetrics":
+        """Add what another one (another process's, say) has seen; returns self. Raises InputError for other options."""
         if self.options != other.options:
             raise InputError("error breakdowns with different options cannot be merged; use the same in all processes.")
-        self._parts += other._parts
-        self._photos = max(self._photos, other._photos)
+        for part in other._parts:
+            self._add(part)
+        return self
 
     def compute(self) -> ErrorBreakdown:
-        """The breakdown of all seen so far; target, missed and error count through the batches in their order."""
-        return _breakdown(_joined(self._parts), self.options)
+        """The breakdown of all seen so far; its rows count through the batches in their order, without what stands on
+        photos seen before."""
+        parts, seen = [], 0
+        known: set[int] = set()
+        for causes, count, ids in self._parts:
+            place = np.arange(seen, seen + count) if ids is None else ids
+            seen += count
+            first = np.zeros(count, bool)
+            first[np.unique(place, return_index=True)[1]] = True
+            fresh = first & np.array([int(one) not in known for one in place], bool)
+            known.update(place.tolist())
+            part = causes.select(fresh[causes.photo], fresh[causes.truth_photo])
+            parts.append(replace(part, photo=place[part.photo]))
+        none = make_objects([], [], xywh=[])
+        return _breakdown(join_causes(parts or [judge(none, none, 0.5, 0.1, 1)]), self.options)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Columns of m detections (photo, category, score, error, target, mends: bool, the one that a mend turns into a
-    true positive) and of n products (truth_category, crowd, taken, missed)."""
-
-    photo: np.ndarray
-    category: np.ndarray
-    score: np.ndarray
-    error: np.ndarray
-    target: np.ndarray
-    mends: np.ndarray
-    truth_category: np.ndarray
-    crowd: np.ndarray
-    taken: np.ndarray
-    missed: np.ndarray
-
-
-def _joined(parts: list[_Part]) -> _Part:
-    if not parts:
-        return _blank(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64), np.zeros(0, bool))
-    offsets = np.cumsum([0] + [len(part.crowd) for part in parts])
-    parts = [
-        replace(part, target=np.where(part.target >= 0, part.target + offset, -1))
-        for part, offset in zip(parts, offsets, strict=False)
-    ]
-    return _Part(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
-
-
-def _blank(category: np.ndarray, score: np.ndarray, truth_category: np.ndarray, crowd: np.ndarray) -> _Part:
-    """Nothing matched yet: all detections background, all products missed."""
-    m, n = len(category), len(truth_category)
-    return _Part(
-        photo=np.zeros(m, np.int64),
-        category=category,
-        score=score,
-        error=np.full(m, _BACKGROUND, np.int8),
-        target=np.full(m, -1, np.int64),
-        mends=np.zeros(m, bool),
-        truth_category=truth_category,
-        crowd=crowd,
-        taken=np.zeros(n, bool),
-        missed=~crowd & (truth_category >= 0),
-    )
-
-
-def _judged(truth: Objects, detections: Objects, iou_thr: float, bg_thr: float, max_dets: int) -> _Part:
-    part = _blank(detections.category, detections.score, truth.category, truth.crowd)
-    part.error[_past(detections, max_dets)] = CUT
-    for rows, columns, iou in photo_ious(truth, detections):
-        known = truth.category[rows] >= 0
-        rows, iou = rows[known], iou[known]
-        kept = part.error[columns] != CUT
-        columns, iou = columns[kept], iou[:, kept]
-        order = np.argsort(-detections.score[columns], kind="stable")
-        if len(rows):
-            _judge_photo(part, rows, columns[order], iou[:, order], iou_thr, bg_thr)
-    return part
-
-
-def _past(detections: Objects, max_dets: int) -> np.ndarray:
-    """bool (m,): past the best ``max_dets`` of its photo and category."""
-    order = np.lexsort((-detections.score, detections.category, detections.image))
-    keys = np.column_stack([detections.image, detections.category])[order]
-    starts = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)]) if len(order) else np.zeros(0, int)
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    past = np.zeros(len(order), bool)
-    past[order] = rank >= max_dets
-    return past
-
-
-def _judge_photo(
-    part: _Part, rows: np.ndarray, columns: np.ndarray, iou: np.ndarray, iou_thr: float, bg_thr: float
-) -> None:
-    """Fill in ``part`` for one photo: its products ``rows`` (n,), its detections ``columns`` (m,), best score first."""
-    crowd = part.crowd[rows][:, None]
-    same = part.truth_category[rows][:, None] == part.category[columns]
-    own = np.where(same & ~crowd, iou, 0.0)
-    other = np.where(same | crowd, 0.0, iou)
-    iou_thr = min(iou_thr, 1 - 1e-10)
-    partner = _coco_match(own, iou_thr)
-    true = partner >= 0
-    excused = ~true & (same & crowd & (iou >= iou_thr)).any(axis=0)
-    own_best, other_best = own.max(axis=0), other.max(axis=0)
-    error = np.select(
-        [
-            true,
-            excused,
-            (own_best >= bg_thr) & (own_best < iou_thr),
-            other_best >= iou_thr,
-            own_best >= iou_thr,
-            np.maximum(own_best, other_best) <= bg_thr,
-        ],
-        [TRUE_POSITIVE, EXCUSED, _LOCALISATION, _CLASSIFICATION, _DUPLICATE, _BACKGROUND],
-        _BOTH,
-    )
-    target = np.select(
-        [true, error == _CLASSIFICATION, (error == _LOCALISATION) | (error == _DUPLICATE)],
-        [partner, other.argmax(axis=0), own.argmax(axis=0)],
-        -1,
-    )
-    taken = np.zeros(len(rows), bool)
-    taken[partner[true]] = True
-    mendable = np.flatnonzero(((error == _CLASSIFICATION) | (error == _LOCALISATION)) & ~taken[target])
-    aims, first = np.unique(target[mendable], return_index=True)
-    part.error[columns] = error
-    part.target[columns] = np.where(target >= 0, rows[target], -1)
-    part.mends[columns[mendable[first]]] = True
-    part.taken[rows] = taken
-    part.missed[rows] &= ~taken
-    part.missed[rows[aims]] = False
-
-
-def _coco_match(own: np.ndarray, iou_thr: float) -> np.ndarray:
-    """COCO's matching: each detection in turn (columns of ``own`` (n, m), best score first) takes the open product with
-    the highest IoU >= ``iou_thr``, the last of equals. int64 (m,): the product's row, or -1."""
-    partner = np.full(own.shape[1], -1, np.int64)
-    remaining = own.copy()
-    for j in np.flatnonzero((own >= iou_thr).any(axis=0)):
-        column = remaining[::-1, j]
-        i = len(column) - 1 - int(column.argmax())
-        if remaining[i, j] >= iou_thr:
-            partner[j] = i
-            remaining[i] = -1.0
-    return partner
-
-
-def _breakdown(part: _Part, options: dict) -> ErrorBreakdown:
+def _breakdown(part: Causes, options: dict) -> ErrorBreakdown:
     k = options["categories"]
     product = ~part.crowd & (part.truth_category >= 0)
     positives = np.bincount(part.truth_category[product], minlength=k)
@@ -312,13 +215,13 @@ def _breakdown(part: _Part, options: dict) -> ErrorBreakdown:
     true, counted = error == TRUE_POSITIVE, error >= TRUE_POSITIVE
     base = by_category(counted, true, part.category, positives)
     mended = {}
-    for cause in (_CLASSIFICATION, _LOCALISATION):
+    for cause in (CLASSIFICATION, LOCALISATION):
         hit = error == cause
         moved = hit & part.mends
         category = part.category.copy()
         category[moved] = part.truth_category[part.target[moved]]
         mended[ERRORS[cause]] = by_category(counted & ~(hit & ~moved), true | moved, category, positives)
-    for cause in (_BOTH, _DUPLICATE, _BACKGROUND):
+    for cause in (BOTH, DUPLICATE, BACKGROUND):
         mended[ERRORS[cause]] = by_category(counted & (error != cause), true, part.category, positives)
     open_ = product & ~part.taken
     for name, gone in (("missed", part.missed), ("false_negative", open_)):
@@ -348,7 +251,7 @@ def _breakdown(part: _Part, options: dict) -> ErrorBreakdown:
     )
 
 
-def _counts(part: _Part, open_: np.ndarray, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _counts(part: Causes, open_: np.ndarray, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """cause -> the categories and which of them count."""
     found = {name: (part.category, part.error == i) for i, name in enumerate(ERRORS[:-1])}
     found["missed"] = (part.truth_category, part.missed)

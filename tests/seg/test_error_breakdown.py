@@ -251,12 +251,28 @@ def test_batches_and_processes_give_the_same():
         for photo in reversed(range(photos)):
             one = [objects.select(objects.image == photo) for objects in (truth, detections)]
             one = [replace(objects, image=np.zeros_like(objects.image)) for objects in one]
-            workers[photo % 2].update(*one, [SIZE], photos=[photo])
-        workers[0].merge(pickle.loads(pickle.dumps(workers[1])))
-        found = workers[0].compute()
+            workers[photo % 2].update(*one, [SIZE], [photo])
+            if photo == 0:  # once more, as a sampler repeats photos
+                workers[1].update(*one, [SIZE], [photo])
+        found = workers[0].merge(pickle.loads(pickle.dumps(workers[1]))).compute()
+        assert len(found.error) == len(detections)
         assert found.flat() == pytest.approx(whole.flat(), abs=1e-12)
         np.testing.assert_allclose(found.category_ap, whole.category_ap)
     assert ErrorMetrics(2).compute().ap == -1
+
+
+def test_without_ids_photos_stand_in_the_order_seen():
+    """Two batches of a photo each and equal scores: whether the right one comes first decides the precision."""
+    truth, none = make_objects([0], [0], xywh=[BOX]), make_objects([], [], xywh=[])
+    wrong = (none, make_objects([0], [0], xywh=[AWAY]), [SIZE])
+    right = (truth, make_objects([0], [0], xywh=[BOX]), [SIZE])
+    for batches, ap in (((wrong, right), 0.5), ((right, wrong), 1.0)):
+        one, other = (ErrorMetrics(1, kind="bbox") for _ in range(2))
+        one.update(*batches[0])
+        other.update(*batches[1])
+        assert one.merge(other).compute().ap == pytest.approx(ap)
+    with pytest.raises(InputError, match="some batches only"):
+        one.update(*right, [7])
 
 
 def test_mistakes_are_named():
@@ -265,7 +281,7 @@ def test_mistakes_are_named():
         error_breakdown(boxes, boxes, categories=1)
     with pytest.raises(InputError, match="bg_thr"):
         error_breakdown(boxes, boxes, categories=1, kind="bbox", bg_thr=0.6)
-    with pytest.raises(InputError, match="on 2 photos, but 1"):
+    with pytest.raises(InputError, match="on 2 photos, but 1 sizes"):
         ErrorMetrics(1, kind="bbox").update(boxes, boxes, [SIZE])
     with pytest.raises(InputError, match="different options"):
         ErrorMetrics(1).merge(ErrorMetrics(2))
