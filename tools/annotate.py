@@ -37,10 +37,10 @@ class AnnotateConfig:
     button. A photo that anybody worked on is never drafted again.
     """
 
+    photos: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders (searched recursively) or image files. None: go on with what --out or --from lists."""
     out: Path
     """The COCO file to write or to add to, e.g. catalog.json."""
-    photos: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Folders (searched recursively) or image files. None: go on with what --out or --from lists."""
     from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """A COCO file to begin with: its photos come in as drafts to correct."""
     images: Path | None = None
