@@ -15,7 +15,7 @@ import { PolygonTool } from "./tools/polygon.js";
 import { SelectTool } from "./tools/select.js";
 import { SmartTool } from "./tools/smart.js";
 
-/** Events: document (another photo or none), edit, selection, tool, saving, busy, say (text, action), show. */
+/** Events: opening, document (another photo or none), edit, created, selection, tool, queue, saving, busy, say. */
 export class Editor extends Emitter {
   constructor(container, session) {
     super();
@@ -151,6 +151,7 @@ export class Editor extends Emitter {
 
   /** Whatever a tool has begun becomes an edit. */
   async finishTool() {
+    if (document.activeElement !== document.body) document.activeElement?.blur(); // a comment being written counts too
     await this.tool.leave?.();
     this.tool.enter?.();
   }
@@ -195,6 +196,9 @@ export class Editor extends Emitter {
     if (!known && !region.area) return;
     if (!known) target.selection = [changed.id];
     target.commitInstance(known ? label : `New product (${label.toLowerCase()})`, changed.id, changed);
+    if (known) return;
+    this.emit("created", changed.id);
+    this.say(`New product: ${changed.category}. Press a number for another category.`);
   }
 
   /** Add a closed ring to the current product or cut it out, rasterised by the server. */

@@ -32,6 +32,13 @@ export class CanvasInput {
     this.cursor();
   }
 
+  /** Leave the stroke that is being drawn undone. */
+  abort() {
+    this.#interrupt();
+    this.#gesture = null;
+    this.cursor();
+  }
+
   cursor() {
     const panning = this.#gesture?.kind === "pan";
     this.editor.canvas.container.dataset.cursor = panning ? "grabbing" : this.spaceHeld ? "grab" : this.editor.tool.cursor;

@@ -97,7 +97,10 @@ export function listen(editor, keymap, { digit }) {
       editor.input.hold(true);
       return;
     }
-    if (editor.input.busy && combo !== "Escape") return event.preventDefault(); // in the middle of a stroke
+    if (editor.input.busy) { // in the middle of a stroke
+      if (event.key === "Escape") editor.input.abort();
+      return event.preventDefault();
+    }
     if (editor.tool.key?.(event)) return event.preventDefault();
     const number = digitOf(event);
     if (number !== null && !keymap.find(combo)) {

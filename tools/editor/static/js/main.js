@@ -91,8 +91,14 @@ async function exporting(editor) {
 
 function leaving(editor) {
   const unsaved = () => editor.opener.savers.filter((saver) => saver.dirty || saver.state === "saving");
-  window.addEventListener("pagehide", () => unsaved().forEach((saver) => saver.leave()));
+  const written = () => document.activeElement?.blur?.(); // what stands in a field becomes an edit
+  window.addEventListener("pagehide", () => {
+    written();
+    unsaved().forEach((saver) => saver.leave());
+  });
+  document.addEventListener("visibilitychange", () => document.hidden && unsaved().forEach((saver) => saver.flush()));
   window.addEventListener("beforeunload", (event) => {
+    written();
     unsaved().forEach((saver) => saver.flush());
     if (unsaved().some((saver) => ["failed", "conflict", "gone"].includes(saver.state) && !saver.kept)) event.preventDefault();
   });

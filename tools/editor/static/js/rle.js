@@ -2,7 +2,9 @@
 // on stored as the difference to the run two before. Pure functions on typed arrays: no DOM, no I/O.
 
 /** Raised for counts that are none: the message is for the reader. */
-export class RleError extends Error {}
+export class RleError extends Error {
+  name = "RleError";
+}
 
 /** Run lengths of compressed counts. @param {string} text @returns {Int32Array} zeros, ones, zeros, ... */
 export function runsFromText(text) {

@@ -3,7 +3,7 @@ import { button, el, fill, icon, kbd } from "../dom.js";
 import { prefs } from "../prefs.js";
 
 const UNSURE = 0.7; // below it the model's value is marked
-const CATEGORY = { name: "category", kind: "single", category: true };
+const CATEGORY = { id: "category", name: "category", kind: "single", category: true };
 
 export class AttributeForm {
   #active = "category";
@@ -15,6 +15,7 @@ export class AttributeForm {
 
   build() {
     for (const event of ["document", "edit", "selection"]) this.editor.on(event, () => this.draw());
+    this.editor.on("created", () => this.activate("category")); // what it is is a guess until somebody says so
     this.draw();
   }
 
@@ -23,11 +24,12 @@ export class AttributeForm {
     const { editor } = this;
     const category = editor.current?.category;
     const applying = editor.schema.filter((one) => !one.categories || one.categories.includes(category));
-    return [{ ...CATEGORY, values: editor.categories }, ...applying];
+    // An attribute may be called category, too.
+    return [{ ...CATEGORY, values: editor.categories }, ...applying.map((one) => ({ ...one, id: `attribute ${one.name}` }))];
   }
 
   get active() {
-    return this.fields.find((field) => field.name === this.#active) ?? this.fields[0];
+    return this.fields.find((field) => field.id === this.#active) ?? this.fields[0];
   }
 
   draw() {
@@ -36,7 +38,7 @@ export class AttributeForm {
       fill(this.node, el("p", { class: "quiet empty" }, this.editor.doc?.instances.length ? "Select a product to see what it is." : ""));
       return;
     }
-    const stray = Object.keys(current.attributes).filter((name) => !this.fields.some((field) => field.name === name));
+    const stray = Object.keys(current.attributes).filter((name) => !this.fields.some((field) => !field.category && field.name === name));
     const focused = this.node.contains(document.activeElement) ? document.activeElement.dataset.field : null;
     fill(this.node,
       selected.length > 1 && el("p", { class: "note" }, `${selected.length} products: what you choose is set for all.`),
@@ -51,10 +53,10 @@ export class AttributeForm {
   }
 
   #field(field, instance) {
-    const open = field.name === this.active.name;
+    const open = field.id === this.active.id;
     const value = this.#value(field, instance);
     const head = button({
-      class: "field-head", "aria-expanded": String(open), on: { click: () => this.activate(field.name) },
+      class: "field-head", "aria-expanded": String(open), on: { click: () => this.activate(field.id) },
     }, el("span", { class: "label" }, spoken(field.name)), this.#said(field, value, instance));
     const body = open && (field.kind === "number" ? this.#number(field, value) : this.#values(field, value, instance));
     return el("section", { class: open ? "field active" : "field", data: { field: field.name } }, head, body);
@@ -150,8 +152,8 @@ export class AttributeForm {
       button({ class: "tiny", title: "Remove: the schema has no place for it", "aria-label": `Remove ${name}`, on: { click: () => this.#set({ name }, undefined) } }, icon("cross"))));
   }
 
-  activate(name) {
-    this.#active = name;
+  activate(id) {
+    this.#active = id;
     this.#query = "";
     this.draw();
     const input = this.node.querySelector(".field.active input[type=number]");
@@ -162,9 +164,9 @@ export class AttributeForm {
   move(by) {
     if (!this.editor.current) return;
     const { fields } = this;
-    const at = fields.indexOf(fields.find((field) => field.name === this.active.name));
+    const at = fields.findIndex((field) => field.id === this.active.id);
     const next = fields[Math.min(fields.length - 1, Math.max(0, at + by))];
-    this.#active = next.name;
+    this.#active = next.id;
     this.#query = "";
     this.draw();
   }
@@ -197,7 +199,7 @@ export class AttributeForm {
   }
 
   choose(field, value) {
-    this.#active = field.name;
+    this.#active = field.id;
     const now = this.#value(field, this.editor.current);
     if (field.kind === "multi") {
       const chosen = now ?? [];

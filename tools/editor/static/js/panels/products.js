@@ -16,7 +16,7 @@ export class ProductsPanel {
   build() {
     const { editor } = this;
     this.title = el("h2", {}, "Products");
-    this.list = el("ul", { class: "products" });
+    this.list = el("ul", { class: "products", role: "listbox", "aria-label": "Products", "aria-multiselectable": "true" });
     this.acts = el("div", { class: "acts" });
     fill(this.node, this.title, this.list, this.acts);
     for (const event of ["document", "edit", "selection"]) editor.on(event, () => this.draw());

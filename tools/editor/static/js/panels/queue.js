@@ -15,6 +15,9 @@ export class QueuePanel {
   #abort = null;
   #key = null; // of the photo that is open or being opened
   #nodes = new Map();
+  #skip = 0; // how far the server's list was read, where all of it is known
+  #all = false; // the list was read to its end
+  #failed = false; // the last page could not be had
   #thumbs = false; // not before the first photo is there: they would be in its way
 
   constructor(editor, node) {
@@ -109,6 +112,8 @@ export class QueuePanel {
     this.#abort = new AbortController();
     this.photos = [];
     this.total = 0;
+    this.#skip = 0;
+    this.#all = false;
     this.#nodes.clear();
     this.list.replaceChildren();
     await this.#page(this.#abort.signal);
@@ -116,12 +121,16 @@ export class QueuePanel {
     this.#reveal();
   }
 
+  /** The next photos of the server's list. Photos edited since may have left it or changed their place: it is asked
+   *  from where those that were not edited end, and what is known already is passed over. */
   async #page(signal) {
-    const query = { ...this.#filter, offset: this.photos.length, limit: PAGE };
+    const query = { ...this.#filter, offset: Math.max(this.#skip, this.photos.filter((photo) => !photo.edited).length), limit: PAGE };
     for (const name of Object.keys(query)) if (query[name] === "") delete query[name];
     let answer;
+    this.#failed = true;
     try {
       answer = await api.photos(query, signal);
+      this.#failed = false;
     } catch (error) {
       if (error instanceof ApiError) this.editor.say(error.message, { kind: "bad" });
       else if (error.name !== "AbortError") throw error;
@@ -129,12 +138,20 @@ export class QueuePanel {
     }
     const known = new Set(this.keys);
     const fresh = answer.photos.filter((photo) => !known.has(photo.key));
-    this.total = answer.total;
     this.photos.push(...fresh);
+    this.#skip = query.offset + (fresh.length ? 0 : PAGE);
+    this.#all = answer.photos.length < PAGE;
+    this.total = Math.max(answer.total, this.photos.length);
     this.list.append(...fresh.map((photo) => this.#item(photo)));
     this.empty.hidden = this.photos.length > 0;
     this.empty.textContent = "No photo fits this filter.";
     this.editor.emit("queue");
+  }
+
+  #thumb(key) {
+    const image = el("img", { alt: "", loading: "lazy", decoding: "async", src: this.#thumbs ? api.thumbUrl(key) : undefined });
+    image.addEventListener("error", () => image.removeAttribute("src")); // a grey square, no broken picture
+    return image;
   }
 
   #showThumbs() {
@@ -145,7 +162,7 @@ export class QueuePanel {
 
   #more() {
     const { scrollTop, clientHeight, scrollHeight } = this.list;
-    if (this.photos.length >= this.total || this.#loading || scrollTop + clientHeight < scrollHeight - 600) return;
+    if (this.#all || this.#loading || scrollTop + clientHeight < scrollHeight - 600) return;
     this.#loading = this.#page(this.#abort.signal).finally(() => (this.#loading = null));
   }
 
@@ -159,7 +176,7 @@ export class QueuePanel {
   #draw(photo, node) {
     const name = photo.file_name.split("/").at(-1);
     const sure = photo.confidence;
-    const image = node.querySelector("img") ?? el("img", { alt: "", loading: "lazy", decoding: "async", src: this.#thumbs ? api.thumbUrl(photo.key) : undefined });
+    const image = node.querySelector("img") ?? this.#thumb(photo.key);
     const count = `${photo.instances} ${photo.instances === 1 ? "product" : "products"}`;
     fill(node, button({
       class: "photo", data: { key: photo.key, state: photo.state }, "aria-current": photo.key === this.#key,
@@ -202,6 +219,7 @@ export class QueuePanel {
     doc.listed = state;
     if (!photo) return;
     const changed = photo.state !== state || photo.comment !== comment || photo.instances !== doc.instances.length;
+    if (doc.undoDepth) photo.edited = true;
     Object.assign(photo, { state, comment, instances: doc.instances.length });
     if (changed) this.#draw(photo, this.#nodes.get(photo.key));
   }
@@ -216,7 +234,11 @@ export class QueuePanel {
   /** The next photo of the list, the one before for -1; false at its end. */
   async step(by) {
     const at = this.position;
-    if (by > 0 && at + 1 >= this.photos.length && this.photos.length < this.total) await this.#page(this.#abort.signal);
+    while (by > 0 && at + 1 >= this.photos.length && !this.#all && !this.#abort.signal.aborted) {
+      const { length } = this.photos;
+      await this.#page(this.#abort.signal);
+      if (this.photos.length === length && this.#failed) break;
+    }
     const photo = this.photos[at < 0 ? 0 : at + by];
     if (!photo) return false;
     await this.open(photo.key);

@@ -55,3 +55,8 @@ export function detailOption(editor, change) {
 export function act(text, title, sign, click, more = {}) {
   return button({ class: "action", title, on: { click }, ...more }, sign && icon(sign), text);
 }
+
+/** Keys that take back the last point of what a tool has begun. */
+export function takesBack(event) {
+  return event.key === "Backspace" || ((event.ctrlKey || event.metaKey) && !event.shiftKey && event.key.toLowerCase() === "z");
+}

@@ -1,5 +1,5 @@
 import { simplify } from "../geometry.js";
-import { act, segments } from "./options.js";
+import { act, segments, takesBack } from "./options.js";
 
 const CLOSE_PX = 12;
 const DRAG_PX = 5;
@@ -121,7 +121,7 @@ export class PolygonTool {
     if (!this.#points.length) return false;
     if (event.key === "Enter") this.close();
     else if (event.key === "Escape") this.cancel();
-    else if (event.key === "Backspace") {
+    else if (takesBack(event)) {
       this.#points.splice(this.#points.length - (this.#groups.pop() ?? 1));
       this.#changed();
     } else return false;

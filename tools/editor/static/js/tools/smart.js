@@ -1,6 +1,6 @@
 import { api } from "../api.js";
 import { Region } from "../region.js";
-import { act, segments } from "./options.js";
+import { act, segments, takesBack } from "./options.js";
 
 const DRAG_PX = 6;
 
@@ -96,7 +96,7 @@ export class SmartTool {
     if (!this.#order.length) return false;
     if (event.key === "Enter") this.apply();
     else if (event.key === "Escape") this.cancel();
-    else if (event.key === "Backspace") {
+    else if (takesBack(event)) {
       if (this.#order.pop() === "box") this.box = null;
       else this.points.pop();
       if (this.#order.length) this.#ask();
