@@ -34,10 +34,11 @@ class PairingParts:
                 )
         self._parts.append(pairing)
 
-    def merge(self, other: "PairingParts") -> None:
-        """Add what another process has collected."""
+    def merge(self, other: "PairingParts") -> "PairingParts":
+        """Add what another process has collected; returns self."""
         for pairing in other._parts:
             self.update(pairing)
+        return self
 
     def compute(self) -> Pairing:
         """The pairing of all photos so far, in the order of their file names, whatever way they came. Raises

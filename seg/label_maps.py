@@ -35,9 +35,7 @@ def _paint(objects: Objects, rows: np.ndarray, size: tuple[int, int], categories
     return labels
 
 
-def semantic_from_pairing(
-    pairing: Pairing, *, score_thr: float = 0.5, boundary_px: int | None = 3, by_photo: bool = True
-) -> SemanticResult:
+def semantic_from_pairing(pairing: Pairing, *, score_thr: float = 0.5, boundary_px: int | None = 3) -> SemanticResult:
     """The instances of a pairing as label maps: what a pixel is, whatever instance it belongs to.
 
     Classes are the background and the truth's categories; both sides are painted by the same rule (``label_maps``).
@@ -49,9 +47,7 @@ def semantic_from_pairing(
         side = "truth" if pairing.truth.rle is None else "predictions"
         raise InputError(f"semantic metrics need masks, but not every instance of the {side} has one.")
     k = len(pairing.categories)
-    metrics = SemanticMetrics(
-        (BACKGROUND, *pairing.categories), ignore_index=IGNORE, boundary_px=boundary_px, by_photo=by_photo
-    )
+    metrics = SemanticMetrics((BACKGROUND, *pairing.categories), ignore_index=IGNORE, boundary_px=boundary_px)
     weak = pairing.detections.score < score_thr
     rows = [_by_photo(pairing.truth.image, len(pairing.images))]
     rows += [_by_photo(np.where(weak, -1, pairing.detections.image), len(pairing.images))]
@@ -78,7 +74,6 @@ def semantic_from_folders(
     ignore_index: int | None = 255,
     background: int | None = 0,
     boundary_px: int | None = 3,
-    by_photo: bool = True,
 ) -> SemanticResult:
     """Two folders of label maps: PNG files (8 or 16 bit grey, or a palette), matched by their path within the folder.
 
@@ -99,7 +94,6 @@ def semantic_from_folders(
         ignore_index=ignore_index,
         background=background,
         boundary_px=boundary_px,
-        by_photo=by_photo,
     )
     for name, path in truth.items():
         maps = load_labels(pred[name]), load_labels(path)
@@ -133,9 +127,6 @@ def _occurring(result: SemanticResult) -> SemanticResult:
     """Without the classes that neither truth nor prediction holds; no figure changes."""
     k = len(result.classes)
     kept = np.flatnonzero(result.confusion.sum(axis=1) + result.confusion.sum(axis=0)[:k])
-    table = result.table
-    if table is not None:
-        table = table[:, np.r_[(np.arange(5)[:, None] * k + kept).ravel(), 5 * k, 5 * k + 1]]
     return replace(
         result,
         classes=tuple(result.classes[i] for i in kept),
@@ -143,5 +134,5 @@ def _occurring(result: SemanticResult) -> SemanticResult:
         accuracy=result.accuracy[kept],
         boundary_f=result.boundary_f[kept],
         confusion=result.confusion[np.ix_(kept, np.r_[kept, k])],
-        table=table,
+        table=result.table[:, np.r_[(np.arange(5)[:, None] * k + kept).ravel(), 5 * k, 5 * k + 1]],
     )

@@ -100,13 +100,15 @@ def test_boundaries_at_ignored_pixels_do_not_count():
 def test_parts_merge_and_intervals_hold_the_figure():
     rng = np.random.default_rng(3)
     pairs = [random_maps(rng) for _ in range(12)]
-    whole = SemanticMetrics(NAMES, by_photo=True)
-    halves = [SemanticMetrics(NAMES, by_photo=True) for _ in range(2)]
+    whole = SemanticMetrics(NAMES)
+    halves = [SemanticMetrics(NAMES) for _ in range(2)]
     for i, maps in enumerate(pairs):
         whole.update(*maps)
-        halves[i % 2].update(*maps)
-    halves[0].merge(pickle.loads(pickle.dumps(halves[1])))
-    found, parts = whole.compute(), halves[0].compute()
+        halves[i % 2].update(*maps, image_id=i)
+    halves[1].update(*pairs[0], image_id=0)  # a photo that a sampler repeats
+    found, parts = whole.compute(), halves[0].merge(pickle.loads(pickle.dumps(halves[1]))).compute()
+    np.testing.assert_array_equal(parts.table, found.table)
+    np.testing.assert_array_equal(parts.confusion, found.confusion)
     assert parts.flat() == pytest.approx(found.flat(), abs=1e-12)
     intervals = semantic_intervals(found, resamples=200)
     assert {"semantic/miou", "semantic/boundary_f", "semantic/foreground_iou"} <= set(intervals)
@@ -129,12 +131,13 @@ def test_nothing_seen_and_mistakes():
         metrics.update(one.astype(np.float32), one)
     with pytest.raises(InputError, match="cannot be merged"):
         metrics.merge(SemanticMetrics(NAMES, boundary_px=1))
-    with pytest.raises(InputError, match="by_photo"):
-        semantic_intervals(metrics.compute())
     for wrong in ([], ["a", "a"]):
         with pytest.raises(InputError, match="each name once"):
             SemanticMetrics(wrong)
     assert metrics.compute().photos == 0
+    metrics.update(one, one)
+    with pytest.raises(InputError, match="some photos only"):
+        metrics.update(one, one, image_id=3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
