@@ -14,6 +14,11 @@ from ..datasets import masks
 from .coco_eval import Objects
 from .metrics import boundary_f
 
+try:
+    from hotcoco import mask as fast_mask
+except ImportError:
+    fast_mask = None
+
 
 @dataclass(frozen=True)
 class Matches:
@@ -110,5 +115,10 @@ def _boundary_f(pred: dict, truth: dict, tolerance_px: int) -> float:
     height, width = truth["size"]
     x0, y0 = np.maximum(np.floor(boxes[:, :2].min(axis=0)).astype(int) - margin, 0)
     x1, y1 = np.ceil((boxes[:, :2] + boxes[:, 2:]).max(axis=0)).astype(int) + margin
-    window = np.s_[y0 : min(y1, height), x0 : min(x1, width)]
-    return float(boundary_f(masks.decode(pred)[window], masks.decode(truth)[window], tolerance_px))
+    window = np.s_[x0 : min(x1, width), y0 : min(y1, height)]  # lying on their side: that is how an RLE runs
+    return float(boundary_f(_on_its_side(pred)[window], _on_its_side(truth)[window], tolerance_px))
+
+
+def _on_its_side(rle: dict) -> np.ndarray:
+    """uint8 (w, h): the mask, transposed. hotcoco decodes in a fifth of the time; a boundary does not mind."""
+    return (fast_mask.decode(rle) if fast_mask is not None else masks.decode(rle)).T
