@@ -1,6 +1,6 @@
 """``segattr bench extract``: images per second of every stage, and of batched crops against the usual loop.
 
-``segattr bench instance`` is in bench_instance."""
+``segattr bench instance`` is in bench_instance, ``segattr bench evaluate`` in bench_evaluate."""
 
 import contextlib
 import io
@@ -57,9 +57,13 @@ def main(argv: list[str]) -> int:
         from .bench_instance import BenchInstance, bench_instance
 
         return bench_instance(tyro.cli(BenchInstance, args=argv[1:], prog="segattr bench instance"))
+    if argv and argv[0] == "evaluate":
+        from .bench_evaluate import BenchEvaluate, bench_evaluate
+
+        return bench_evaluate(tyro.cli(BenchEvaluate, args=argv[1:], prog="segattr bench evaluate"))
     if argv and argv[0] == "extract":
         return bench_extract(tyro.cli(BenchExtract, args=argv[1:], prog="segattr bench extract"))
-    print("usage: segattr bench extract|instance [--help]")
+    print("usage: segattr bench evaluate|extract|instance [--help]")
     return 0 if argv and argv[0] in ("-h", "--help") else 2
 
 

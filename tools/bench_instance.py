@@ -3,7 +3,6 @@
 import contextlib
 import io
 import multiprocessing
-import resource
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ from ..datasets.synthetic import SynthConfig, generate
 from ..datasets.torch_datasets import InstanceDataset
 from ..seg import detectron2
 from ..seg.instance import InstanceConfig, InstanceNet, InstanceSegmenter, InstanceTask, collate
+from .peak_memory import highest_mib
 
 _LR = 1e-6  # weights that hardly move: every step is the same work
 _DONE = {"predict": "masks found", "step": "tensors trained"}
@@ -252,18 +252,10 @@ def _peak_here(config: BenchInstance, name: str, job: str) -> float:
     kind = _Theirs if name == "detectron2" else _Ours
     if kind is _Theirs:
         import detectron2.engine  # noqa: F401
-    before = _highest_mib()
+    before = highest_mib()
     one = kind(config)
     for _ in range(2):  # the second step has the optimizer's state as well
         getattr(one, job)()
     if device_of(config).type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    return _highest_mib() - before
-
-
-def _highest_mib() -> float:
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage would count the parent's size too, from before the new process was one
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return highest_mib() - before
