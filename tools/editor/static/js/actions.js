@@ -32,7 +32,7 @@ export function actionsOf(editor, panels) {
     ["product.all", "Products", "Select all", ["Ctrl+A"], () => editor.select(editor.doc?.instances.map((one) => one.id) ?? [])],
     ["product.none", "Products", "Select none", ["Escape"], () => editor.select([])],
     ["product.new", "Products", "New product", ["N"], () => newProduct(editor)],
-    ["product.delete", "Products", "Delete", ["Delete"], () => deleteSelected(editor)],
+    ["product.delete", "Products", "Delete", ["Delete", "Ctrl+Backspace"], () => deleteSelected(editor)],
     ["product.merge", "Products", "Merge", ["M"], () => merge(editor)],
     ["split.parts", "Products", "Split into its parts", ["Shift+X"], () => splitParts(editor)],
     ["mask.fill", "Products", "Fill holes", ["Shift+F"], () => fillAllHoles(editor)],

@@ -100,7 +100,7 @@ export async function decide(editor, state) {
   if (state !== "accepted" && state !== "rejected") return;
   const undo = { text: "Undo", run: () => editor.queue.open(doc.key).then(() => editor.doc === doc && doc.undo()) };
   const went = await editor.queue.step(1);
-  editor.say(`${words[state]} ${doc.fileName}${went ? "" : ": the last photo of this list"}`, { action: went ? undo : null });
+  editor.say(`${words[state]} ${doc.fileName.split("/").at(-1)}${went ? "" : ": the last photo of this list"}`, { action: went ? undo : null });
 }
 
 export function setBrightness(editor, by) {

@@ -141,7 +141,8 @@ export class QueuePanel {
     this.photos.push(...fresh);
     this.#skip = query.offset + (fresh.length ? 0 : PAGE);
     this.#all = answer.photos.length < PAGE;
-    this.total = Math.max(answer.total, this.photos.length);
+    const beyond = answer.total - query.offset - answer.photos.length;
+    this.total = this.photos.length + (this.#all ? 0 : Math.max(0, beyond));
     this.list.append(...fresh.map((photo) => this.#item(photo)));
     this.empty.hidden = this.photos.length > 0;
     this.empty.textContent = "No photo fits this filter.";
