@@ -53,7 +53,7 @@ class GrabCut:
         inside = _grab_cut(small, labels, self.rounds)
         inside = _pieces(inside, near, keep_all=frame is not None or so_far is not None)
         full = np.zeros((height, width), bool)
-        full[y0:y1, x0:x1] = _enlarged(inside, small, crop) if scale < 1 else inside
+        full[y0:y1, x0:x1] = inside if inside.shape == crop.shape[:2] else _enlarged(inside, small, crop)
         _hold(full, points, box, radius=1.0 / scale)
         return full
 

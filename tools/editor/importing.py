@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -35,24 +36,30 @@ class Imported:
     kept: list[str] = field(default_factory=list)
 
 
-def read_checked(path: Path) -> CocoFile:
-    """A COCO file without fatal defects. Raises InputError that lists all of them, as `segattr data validate` does."""
-    fatal = [defect for defect in find_defects(path) if defect.fatal]
+def read_checked(path: Path, warn: Callable[[str], None] = lambda _: None) -> CocoFile:
+    """A COCO file without fatal defects; `warn` is told the others. Raises InputError that lists all the fatal ones, as
+    `segattr data validate` does."""
+    defects = find_defects(path)
+    fatal = [str(defect) for defect in defects if defect.fatal]
     if fatal:
-        lines = [str(defect) for defect in fatal[:_LISTED]]
         if len(fatal) > _LISTED:
-            lines.append(f"... and {len(fatal) - _LISTED} more; run 'segattr data validate {path}' to see all")
-        raise InputError("\n  ".join(lines))
-    return read_coco(path)
+            more = f"... and {len(fatal) - _LISTED} more; run 'segattr data validate {path}' to see all"
+            fatal = [*fatal[:_LISTED], more]
+        raise InputError("\n  ".join(fatal))
+    for defect in defects:
+        warn(str(defect))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # told already
+        return read_coco(path)
 
 
-def import_out(store: Store, out: Path) -> Imported:
+def import_out(store: Store, out: Path, warn: Callable[[str], None] = lambda _: None) -> Imported:
     """Take in what somebody else wrote to --out since the store last read or wrote it: photos without a mark are
     finished work, and photos that nobody touched here are as the file says."""
     found = digest(out)
     if not found or found == store.project.seen:
         return Imported()
-    done = import_coco(store, read_checked(out), unmarked="accepted", existing="refresh")
+    done = import_coco(store, read_checked(out, warn), unmarked="accepted", existing="refresh")
     store.project.seen = found
     store.write_project()
     return done

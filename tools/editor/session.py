@@ -35,12 +35,16 @@ def open_store(out: Path, images: Path | None, begin_with: Path | None) -> Store
 
 def take_in(store: Store, out: Path, begin_with: Path | None, images: Path | None) -> None:
     """What --out and --from say that the project does not have yet. Raises InputError for files with defects."""
-    done = import_out(store, out)
+    warned: list[str] = []
+    done = import_out(store, out, warned.append)
+    _tell([f"warning: {defect}" for defect in warned])
     _tell_kept(out, done.kept, "edited in the project too; those edits count and the next export writes them to")
     if begin_with is None:
         return
+    warned.clear()
+    coco = read_checked(begin_with, warned.append)
+    _tell([f"warning: {defect}" for defect in warned])
     root = Path(os.path.abspath(images or begin_with.parent))
-    coco = read_checked(begin_with)
     rebased = rebase(coco, root, store.images)
     if rebased is None:
         raise InputError(
@@ -50,6 +54,13 @@ def take_in(store: Store, out: Path, begin_with: Path | None, images: Path | Non
     done = import_coco(store, rebased)
     print(f"{begin_with}: {done.added} photos taken in")
     _tell_kept(begin_with, done.kept, "in the project already and stay as they are there, not as in")
+
+
+def _tell(lines: list[str]) -> None:
+    for line in lines[:_LISTED]:
+        print(f"segattr: {line}", file=sys.stderr)
+    if len(lines) > _LISTED:
+        print(f"segattr: ... and {len(lines) - _LISTED} more such", file=sys.stderr)
 
 
 def _tell_kept(file: Path, kept: list[str], how: str) -> None:
@@ -64,13 +75,8 @@ def tell(store: Store) -> None:
     counted = Counter(one.state for one in store.index.values())
     states = ", ".join(f"{counted[state]} {_WORDS[state]}" for state in STATES)
     print(f"{store.project.title}: {sum(counted.values())} photos: {states}")
-    for problem in store.problems.values():
-        print(f"segattr: {problem}", file=sys.stderr)
-    faults = [fault for key in list(store.index) if (fault := store.fault(store.photo(key)))]
-    for fault in faults[:_LISTED]:
-        print(f"segattr: {fault}", file=sys.stderr)
-    if len(faults) > _LISTED:
-        print(f"segattr: ... and {len(faults) - _LISTED} more such photos", file=sys.stderr)
+    _tell(list(store.problems.values()))
+    _tell([fault for key in list(store.index) if (fault := store.fault(store.photo(key)))])
 
 
 def export(store: Store, out: Path, which: str) -> None:

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -97,7 +98,8 @@ class Store:
         for folder in (self.folder, self.folder / "photos"):
             for left in folder.glob(".*.tmp"):  # of a process killed while it wrote
                 left.unlink(missing_ok=True)
-        if exists(self.folder):
+        self._begun = not exists(self.folder)
+        if not self._begun:
             self.project = _project(self.folder / "project.json")
         else:
             if any((self.folder / "photos").glob("*.json")):
@@ -293,7 +295,9 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is not None and self._begun and not self.index and not self.problems:
+            shutil.rmtree(self.folder, ignore_errors=True)  # it failed before anything came in: as if never begun
         self.close()
 
 
