@@ -36,63 +36,50 @@ def compressed_areas(counts: Sequence[str], pixels: np.ndarray) -> np.ndarray:
 
 
 def _areas(counts: Sequence[str], lengths: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    text = "".join(counts)
+    # A run of "0" behind every mask: so each has two runs at least, one in either column (see _runs).
+    text = "0".join([*counts, ""])
     digits = np.frombuffer(text.encode("ascii", "replace"), np.uint8) - np.uint8(48)  # below "0" wraps to above 63
-    stop = np.cumsum(lengths)
-    sound = lengths > 0
-    closed = np.ones(len(counts), bool)
-    closed[sound] = digits[stop[sound] - 1] < 32
-    if digits.max(initial=0) > 63 or not (sound & closed).all():
-        return _one_by_one(counts, lengths, pixels)
+    stop = np.cumsum(lengths + 1)
+    sound = digits.max() < 64 and (lengths > 0).all() and (digits[stop - 2] < 32).all()
     ends = np.flatnonzero(digits < 32)  # the last character of every run
-    length = np.empty_like(ends)
-    length[0] = ends[0] + 1
-    np.subtract(ends[1:], ends[:-1], out=length[1:])
-    if length.max() > _LONGEST:
-        return _one_by_one(counts, lengths, pixels)
-    first = np.searchsorted(ends, stop - lengths)  # run index of every mask's first run
-    return _sums(_values(digits, ends, length), first, np.diff(first, append=len(ends)), pixels)
+    values = _values(digits, ends) if sound else None
+    if values is None:  # some text is not of the compressed form at all: alone it spoils only its own
+        if len(counts) == 1:
+            return np.full(1, -1, np.int64)
+        each = (slice(i, i + 1) for i in range(len(counts)))
+        return np.concatenate([_areas(counts[one], lengths[one], pixels[one]) for one in each])
+    return _sums(values, np.searchsorted(ends, stop - lengths - 1), pixels)
 
 
-def _one_by_one(counts: Sequence[str], lengths: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Some text is not of the compressed form at all: find out whose, alone it spoils only its own."""
-    if len(counts) == 1:
-        return np.full(1, -1, np.int64)
-    return np.concatenate(
-        [_areas(counts[i : i + 1], lengths[i : i + 1], pixels[i : i + 1]) for i in range(len(counts))]
-    )
-
-
-def _values(digits: np.ndarray, ends: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Stored numbers int64 (k,), differences not yet added up: 5 bits a character, low first, sign in the last."""
+def _values(digits: np.ndarray, ends: np.ndarray) -> np.ndarray | None:
+    """Stored numbers int64 (k,), differences not yet added up: 5 bits a character, low first, sign in the last. None
+    where one is longer than any image."""
     values = (((digits[ends] & 31) ^ 16).view(np.int8) - 16).astype(np.int64)
-    more = np.flatnonzero(length > 1)
-    back = 1
-    while len(more):
-        values[more] = (values[more] << 5) | (digits[ends[more] - back] & 31)
-        back += 1
-        more = more[length[more] > back]
-    return values
+    more = np.flatnonzero(digits[ends - 1] > 31)  # those with a character before the last
+    for back in range(1, _LONGEST):
+        if not len(more):
+            return values
+        before = ends[more] - back
+        values[more] = (values[more] << 5) | (digits[before] & 31)
+        more = more[digits[before - 1] > 31]
+    return None if len(more) else values
 
 
-def _sums(values: np.ndarray, first: np.ndarray, count: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """From the fourth run on a stored number is the difference to the run two before. Two columns (runs of zeros, runs
-    of ones), every mask starting a row of its own, make that one cumulative sum down the rows."""
-    rows = (count + 1) // 2
-    top = np.cumsum(rows) - rows
-    odd = np.flatnonzero(count & 1)
-    last = top[odd] + rows[odd] - 1
-    filled = np.ones((int(rows.sum()), 2), bool)
-    filled[last, 1] = False
-    grid = np.zeros(filled.shape, np.int64)
-    grid[filled] = values
-    head = grid[top, 0]  # the first run is no one's base
-    grid[top, 0] = 0
-    runs = np.cumsum(grid, axis=0)
-    runs -= np.repeat(runs[top] - grid[top], rows, axis=0)
-    runs[last, 1] = 0  # a place without a run
-    zeros, ones = np.add.reduceat(runs, top, axis=0).T
-    negative = head < 0
-    if runs.min() < 0:
-        negative |= np.minimum.reduceat(runs.min(axis=1), top) < 0
-    return np.where(negative | (head + zeros + ones != pixels), -1, ones)
+def _sums(values: np.ndarray, first: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Areas from stored numbers: from its fourth run on a mask stores the difference to the run two before.
+
+    So runs are cumulative sums over every other number, begun anew at every mask (``first``: where in ``values``): there
+    the sums of the mask before are taken off. The last run of every mask is the added one and counts for nothing.
+    """
+    head = values[first]  # the first run is no one's base
+    values[first] = 0
+    last = np.append(first[1:], len(values)) - 1
+    columns, begins = (values[0::2], values[1::2]), ((first + 1) // 2, first // 2)
+    for column, begin in zip(columns, begins, strict=True):
+        column[begin[1:]] -= np.add.reduceat(column, begin)[:-1]
+        np.cumsum(column, out=column)
+    values[last] = 0
+    low = np.zeros(len(first), np.int64) if values.min() >= 0 else np.minimum.reduceat(values, first)
+    sums = [np.add.reduceat(column, begin) for column, begin in zip(columns, begins, strict=True)]
+    area = np.where(first % 2, sums[0], sums[1])
+    return np.where((head < 0) | (low < 0) | (head + sums[0] + sums[1] != pixels), -1, area)
