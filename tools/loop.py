@@ -69,7 +69,8 @@ def fit(
     ``encoder_lr_factor`` mean. ``collate`` makes a batch of samples that torch's own cannot stack. Writes ``last.pt``
     (everything needed to resume exactly), ``best.pt`` (weights), ``log.csv`` and TensorBoard events to ``out``.
     Started by torchrun, every process calls it (DDP); rank 0 writes.
-    Raises InputError on bad options and on a loss that is not finite, naming the step; files of earlier epochs stay.
+    Raises InputError on bad options and on a loss or gradient that is not finite, naming the step; files of earlier
+    epochs stay.
     """
     rank, world, device = start(config)
     task.to(device, memory_format=torch.channels_last)
@@ -99,7 +100,9 @@ def fit(
                 optimizer.zero_grad(set_to_none=True)
                 scaler.scale(losses["loss"]).backward()
                 scaler.unscale_(optimizer)
-                nn.utils.clip_grad_norm_(task.parameters(), config.clip_norm)
+                norm = nn.utils.clip_grad_norm_(task.parameters(), config.clip_norm)
+                if not scaler.is_enabled():  # fp16's scaler skips such a step and lowers its scale
+                    check_finite(norm, epoch, step, out, batch, "gradient")
                 scaler.step(optimizer)
                 scaler.update()
                 scheduler.step()
@@ -255,13 +258,14 @@ def to_device(batch: Any, device: torch.device) -> Any:
     return batch.to(device, non_blocking=True)
 
 
-def check_finite(loss: torch.Tensor, epoch: int, step: int, out: Path, batch: dict) -> None:
-    """InputError for a loss that is not a number; it names the batch's images where the batch knows them."""
-    if not torch.isfinite(loss):
+def check_finite(value: torch.Tensor, epoch: int, step: int, out: Path, batch: dict, what: str = "loss") -> None:
+    """InputError for a loss (or a gradient, before it reaches the weights) that is not a number; it names the batch's
+    images where the batch knows them."""
+    if not torch.isfinite(value):
         ids = [int(target["image_id"]) for target in batch.get("targets", []) if "image_id" in target]
         images = f" (image ids {', '.join(map(str, ids))})" if ids else ""
         raise InputError(
-            f"the loss became {loss.item()} in epoch {epoch + 1}, batch {step + 1}{images}; the last good epoch is kept "
+            f"the {what} became {value.item()} in epoch {epoch + 1}, batch {step + 1}{images}; the last good epoch is kept "
             f"in {out}: lower --loop.lr or switch --loop.amp off, then go on with --loop.resume"
         )
 

@@ -132,6 +132,23 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(tmp_path)
     assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 1
 
 
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(tmp_path):
+    """A finite loss may have one, and a checkpoint of its weights would be no good one."""
+
+    class Steep(Regression):
+        steps = 0
+
+        def forward(self, batch):
+            Steep.steps += 1
+            loss = super().forward(batch)["loss"]
+            return {"loss": loss + 0 * loss.sub(loss.detach()).abs().sqrt() if Steep.steps == 8 else loss}
+
+    with pytest.raises(InputError, match=r"the gradient became nan in epoch 2, batch 4"):
+        fit(Steep(), Line(), config(), tmp_path, score, "good")
+    last = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert last["epoch"] == 1 and all(torch.isfinite(value).all() for value in last["task"].values())
+
+
 def test_frozen_stages_do_not_move_and_the_encoder_has_its_own_rate(tmp_path):
     task = Regression()
     before = task.encoder[0].weight.clone()
