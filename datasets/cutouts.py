@@ -17,6 +17,12 @@ _RIM_PX = 2  # outlines are that soft: the colours this near to one are partly t
 _LEAST_SIDE_PX = 8  # a smaller product is no picture of one
 
 
+def can_be_cut(annotation: Annotation) -> bool:
+    """Whether it is a product with a mask, and large enough to be a picture of one."""
+    small = min(annotation.bbox[2:]) < _LEAST_SIDE_PX
+    return not (small or annotation.iscrowd or annotation.segmentation is None)
+
+
 class Cutouts:
     """The products of a COCO file as pictures uint8 (h, w, 4): RGB, and the mask as 0 or 255.
 
@@ -31,7 +37,7 @@ class Cutouts:
     def __init__(self, coco: CocoFile, images_dir: str | Path, max_side_px: int, cache_mib: float):
         self.coco, self.images_dir = coco, Path(images_dir)
         self.max_side_px, self.cache_bytes = max_side_px, int(cache_mib * 2**20)
-        whole = [a for a in coco.annotations if self._usable(a)]
+        whole = [a for a in coco.annotations if can_be_cut(a)]
         self.annotations = [a for a in whole if not self._cut_off(a)] or whole
         if not self.annotations:
             raise InputError(
@@ -58,10 +64,6 @@ class Cutouts:
 
     def __getstate__(self) -> dict:
         return self.__dict__ | {"_cache": OrderedDict(), "_cached_bytes": 0}
-
-    def _usable(self, annotation: Annotation) -> bool:
-        small = min(annotation.bbox[2:]) < _LEAST_SIDE_PX
-        return not (small or annotation.iscrowd or annotation.segmentation is None)
 
     def _cut_off(self, annotation: Annotation) -> bool:
         image = self.coco.image_by_id[annotation.image_id]

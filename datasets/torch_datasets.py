@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -24,13 +25,17 @@ def _with_mask(coco: CocoFile, image: Image) -> list[Annotation]:
 
 
 class _PhotoDataset(Dataset):
-    """The images of a COCO file that carry masks, each with them. Crowds are handed on, not dropped."""
+    """The images of a COCO file that carry masks, each with them, and with ``negatives`` those without any annotation.
+    Crowds are handed on, not dropped."""
 
-    def __init__(self, coco: CocoFile, images_dir: str | Path, transform: Callable | None = None):
+    def __init__(
+        self, coco: CocoFile, images_dir: str | Path, transform: Callable | None = None, negatives: bool = False
+    ):
         self.coco = coco
         self.images_dir = Path(images_dir)
         self.transform = transform
-        self.images = [image for image in coco.images if _with_mask(coco, image)]
+        empty = {i.id for i in coco.images if not coco.annotations_by_image[i.id]} if negatives else set()
+        self.images = [image for image in coco.images if image.id in empty or _with_mask(coco, image)]
         if not self.images:
             raise InputError(
                 "the training file has no image with a mask (boxes alone do not train); expected at least one"
@@ -90,9 +95,10 @@ class InstanceDataset(_PhotoDataset):
     """Photos and their instances, as torchvision's detection models take them.
 
     Item: (image uint8 (3, h, w), target) with target ``boxes`` float32 (n, 4) xyxy px, ``labels`` int64 (n,)
-    1-based position in ``coco.categories``, ``masks`` uint8 (n, h, w), ``iscrowd`` uint8 (n,), ``area`` float32 (n,),
-    ``image_id`` int64. Instances whose mask is empty (after the transform) are dropped. ``transform`` is called with
-    image and masks (a list; without one where there is no instance) and may not change the number of masks.
+    1-based position in ``coco.categories``, ``masks`` uint8 (n, h, w), ``iscrowd`` uint8 (n,) (1 also for the box of a
+    product without a mask), ``area`` float32 (n,), ``image_id`` int64. Instances whose mask is empty (after the
+    transform) are dropped. ``transform`` is called with image and masks (a list; without one where there is no
+    instance) and may not change the number of masks.
     ``negatives``: photos without any annotation belong to it too, as photos without a product; those that have only
     boxes never do. ``copy_paste``: lays cut-outs of the file's other photos onto each, before the transform; it draws
     from Python's ``random``, which the training loop seeds by epoch and worker. ``describe``: of the n annotations that
@@ -108,11 +114,14 @@ class InstanceDataset(_PhotoDataset):
         negatives: bool = False,
         describe: Callable[[list[Annotation]], dict[str, torch.Tensor]] | None = None,
     ):
-        super().__init__(coco, images_dir, transform)
-        if negatives:
-            self.images = [i for i in coco.images if not coco.annotations_by_image[i.id] or _with_mask(coco, i)]
+        super().__init__(coco, images_dir, transform, negatives)
         self.copy_paste = CopyPaste(coco, images_dir, copy_paste) if copy_paste is not None else None
         self.describe = describe
+
+    def annotations(self, index: int) -> list[Annotation]:
+        """A product of which only the box is known is neither one to learn nor ground: its box is a crowd."""
+        there = self.coco.annotations_by_image[self.images[index].id]
+        return [_crowd(a) if a.segmentation is None else a for a in there]
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         image = self.images[index]
@@ -143,6 +152,12 @@ class InstanceDataset(_PhotoDataset):
         if self.describe is not None:
             target["attributes"] = self.describe([a for a, _ in kept])
         return torch.from_numpy(np.ascontiguousarray(sample["image"].transpose(2, 0, 1))), target
+
+
+def _crowd(annotation: Annotation) -> Annotation:
+    x, y, w, h = annotation.bbox
+    outline = [[x, y, x + w, y, x + w, y + h, x, y + h]]
+    return msgspec.structs.replace(annotation, segmentation=outline, iscrowd=1)
 
 
 def _xyxy(mask: np.ndarray) -> tuple[int, int, int, int]:

@@ -23,12 +23,10 @@ def instance_figures(
     class, or one class a category), and ``iou``: the mean over photos of the IoU of all products together with those
     detections that score ``score_thr`` or more. Crowds count as COCO has it, and not in ``iou``.
 
-    Photos whose products have only boxes are left out. InputError where no photo is left.
+    Photos of whose products some have only boxes are left out. InputError where no product is left.
     """
-    photos = [i for i in coco.images if not _boxes_only(coco, i)]
+    photos = measurable(coco, classes)
     _, of = class_indices(coco, classes)
-    if not any(a.category_id in of for i in photos for a in coco.annotations_by_image[i.id]):
-        raise InputError("the validation file has no product with a mask; expected at least one")
     truth, found, ious = _Columns(), _Columns(), []
     for begin in range(0, len(photos), _BATCH):
         some = photos[begin : begin + _BATCH]
@@ -55,8 +53,15 @@ def instance_figures(
     }
 
 
-def _boxes_only(coco: CocoFile, image: Image) -> bool:
-    return any(not a.segmentation for a in coco.annotations_by_image[image.id])
+def measurable(coco: CocoFile, classes: tuple[str, ...]) -> list[Image]:
+    """The photos that `instance_figures` looks at: those of whose products every mask is known. InputError where none
+    of them shows a product of ``classes``: what is measured on it would be no number."""
+    photos = [i for i in coco.images if all(a.segmentation for a in coco.annotations_by_image[i.id])]
+    _, of = class_indices(coco, classes)
+    there = (a for image in photos for a in coco.annotations_by_image[image.id])
+    if not any(a.category_id in of and not a.iscrowd for a in there):
+        raise InputError("the validation file has no product with a mask; expected at least one")
+    return photos
 
 
 class _Columns:

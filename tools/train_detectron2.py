@@ -29,6 +29,7 @@ from ..seg.detectron2 import (
     unregister,
 )
 from ..weights.bundle import read_bundle
+from .instance_figures import instance_figures, measurable
 from .loop import save
 from .train_semantic import open_coco
 from .training_card import finish_bundle, training_card
@@ -89,11 +90,10 @@ def train_detectron2(config: TrainDetectron2) -> Path:
     device = _device(config.loop)
     files = [open_coco(path, config.images) for path in config.data]
     val_coco, val_images = open_coco(config.val, config.images)
+    measurable(val_coco, config.model.classes)  # told now, not after the first epoch
     photos = [_usable(coco, folder, path) for (coco, folder), path in zip(files, config.data, strict=True)]
     cfg = _training_cfg(config, sum(photos), device)
     print(f"{sum(photos)} photos to train on, {len(val_coco.images)} to validate", file=sys.stderr)
-
-    from .instance_figures import instance_figures
 
     def evaluate(model: torch.nn.Module) -> dict[str, float]:
         segmenter = Detectron2Segmenter(model, cfg, config.model.classes, device)

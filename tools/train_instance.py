@@ -14,12 +14,13 @@ from ..attributes.losses import AttributeLossConfig
 from ..attributes.roi_heads import RoIConfig
 from ..datasets.coco import Category, CocoFile
 from ..datasets.copy_paste import CopyPasteOptions
+from ..datasets.cutouts import can_be_cut
 from ..datasets.errors import InputError
 from ..datasets.torch_datasets import InstanceDataset
 from ..datasets.transforms import instance_transform
 from ..seg.instance import InstanceConfig, InstanceNet, InstanceSegmenter, InstanceTask, collate
 from ..weights.bundle import read_bundle
-from .instance_figures import instance_figures
+from .instance_figures import instance_figures, measurable
 from .loop import LoopConfig, fit, start
 from .roi_training import RoITraining
 from .train_semantic import open_coco
@@ -76,6 +77,7 @@ def train_instance(config: TrainInstance) -> Path:
     taught = _attributes(config, files, val_coco, val_images) if config.heads == "roi" else None
     data = _dataset(config, files, taught)
     val_coco = with_classes(val_coco, config.model.classes)
+    measurable(val_coco, config.model.classes)  # told now, not after the first epoch
     torch.manual_seed(config.loop.seed)  # the initial weights
     if taught is None:
         task = InstanceTask(InstanceNet(config.model, config.encoder_weights))
@@ -133,13 +135,23 @@ def _dataset(config: TrainInstance, files: list[tuple[CocoFile, Path]], taught: 
     transform = instance_transform(
         config.model.size_px, config.augment, scale=config.scale, colour_safe=taught is not None
     )
-    pasted = config.copy_paste if config.copy_paste.probability > 0 else None
+    if not any(a.segmentation is not None and not a.iscrowd for coco, _ in files for a in coco.annotations):
+        raise InputError("--data: no product with a mask (boxes and crowds alone do not train); expected at least one")
     parts = []
     for i, (coco, folder) in enumerate(files):
+        pasted = _pasted(config, i, coco)
         coco = with_classes(coco, config.model.classes) if taught is None else taught.files[i]
         describe = None if taught is None else taught.describe(coco)
         parts.append(InstanceDataset(coco, folder, transform, pasted, negatives=True, describe=describe))
     return ConcatDataset(parts)
+
+
+def _pasted(config: TrainInstance, i: int, coco: CocoFile) -> CopyPasteOptions | None:
+    """A file of photos without products, or of products too small to cut out, trains as it is, and that is said."""
+    if config.copy_paste.probability == 0 or any(map(can_be_cut, coco.annotations)):
+        return config.copy_paste if config.copy_paste.probability > 0 else None
+    print(f"{config.data[i]}: no product can be cut out, so none is pasted onto its photos", file=sys.stderr)
+    return None
 
 
 def _named(coco: CocoFile, classes: tuple[str, ...]) -> CocoFile:

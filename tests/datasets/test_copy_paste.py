@@ -270,6 +270,16 @@ def test_one_photo_and_degenerate_masks(catalog):
         assert (target["boxes"][:, 2:] > target["boxes"][:, :2]).all()
 
 
+def test_a_product_of_which_only_the_box_is_known_is_a_crowd(catalog):
+    """Neither a product to learn nor ground: photo 2 has an ellipse with a mask and a lone box."""
+    coco, folder = catalog
+    data = InstanceDataset(coco, folder)
+    _, target = data[1]
+    assert target["image_id"] == 2 and target["iscrowd"].tolist() == [0, 1]
+    assert target["boxes"][1].tolist() == [2, 2, 32, 32] and target["masks"][1].sum() == 30 * 30
+    assert coco.annotations[5].segmentation is None and coco.annotations[5].iscrowd == 0
+
+
 def test_training_repeats_by_seed_and_epoch(catalog):
     coco, folder = catalog
     data = InstanceDataset(coco, folder, instance_transform(48), CopyPasteOptions(probability=1))

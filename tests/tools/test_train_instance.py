@@ -1,12 +1,14 @@
 """Mask R-CNN end to end on a small synthetic catalog: training, bundles, extract and evaluate with its masks."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import segattr
 from segattr.attributes.network import AttributeConfig, AttributeNetwork
@@ -103,7 +105,7 @@ def test_the_segmenter_of_another_bundle_serves_heads_that_have_none(bundle, hea
     photo = sorted((catalog.parent / "images").iterdir())[0]
     ours, theirs = model(photo), whole(photo)
     assert [item.xyxy for item in ours] == [item.xyxy for item in theirs] and len(ours)
-    drafts = ["annotate", photos, "--out", str(catalog.parent / "drafts.json"), "--model", str(heads)]
+    drafts = ["annotate", photos, "--out", str(catalog.parent / "drafts.json"), "--no-serve", "--model", str(heads)]
     assert main([*drafts, "--segmenter", str(bundle), "--device", "cpu"]) == 0
     assert read_coco(catalog.parent / "drafts.json").annotations
     assert main(["extract", photos, "--out", str(tmp_path / "o"), "--model", str(heads)]) == 2
@@ -175,7 +177,7 @@ def test_its_masks_serve_crop_heads_and_its_heads_are_no_other_bundles(joint, bu
 
 
 @pytest.mark.slow
-def test_joint_training_survives_odd_photos_and_says_when_there_is_nothing_to_read(tmp_path, capsys):
+def test_joint_training_survives_odd_photos_and_says_when_there_is_nothing_to_read(tmp_path, odd_catalog, capsys):
     path = odd_catalog(tmp_path / "odd")
     assert train(path, tmp_path / "run", "--heads", "roi", "--loop.epochs", "1", *SMALL_BATCH) == 0
     coco = json.loads(path.read_text())
@@ -188,55 +190,83 @@ def test_joint_training_survives_odd_photos_and_says_when_there_is_nothing_to_re
 # ---- bad input
 
 
-def odd_catalog(folder: Path) -> Path:
-    """Photos with no product, products without area, of a pixel, outside, as a crowd, and 500 in one photo."""
-    rng = np.random.default_rng(0)
-    folder.mkdir()
-    size = 96
-    names = ("none", "odd", "crowd", "many", "fine", "boxes")
-    images = [{"id": i, "file_name": f"{n}.png", "width": size, "height": size} for i, n in enumerate(names, 11)]
-    for image in images:
-        Image.fromarray(rng.integers(0, 255, (size, size, 3), np.uint8)).save(folder / image["file_name"])
-
-    def square(image, x, y, side, **more):
-        polygon = [x, y, x + side, y, x + side, y + side, x, y + side]
-        return {"image_id": image, "category_id": 3, "segmentation": [polygon], "iscrowd": 0,
-                "bbox": [x, y, side, side], "area": side * side} | more  # fmt: skip
-
-    crowd = {"size": [size, size], "counts": [0, size * size]}
-    annotations = [
-        square(12, 20, 20, 0),
-        square(12, 30, 30, 1),
-        square(12, 95, 95, 1),
-        square(12, 10, 10, 40),
-        square(13, 0, 0, size, segmentation=crowd, iscrowd=1),
-        *(square(14, int(x), int(y), 7) for x, y in rng.integers(0, 88, (500, 2))),
-        square(15, 20, 20, 50),
-        square(16, 20, 20, 50, segmentation=None),
-    ]
-    categories = [{"id": 3, "name": "shirt"}, {"id": 9, "name": "hat"}]
-    numbered = [{"id": i} | a for i, a in enumerate(annotations, 1)]
-    path = folder / "odd.json"
-    path.write_text(json.dumps({"images": images, "annotations": numbered, "categories": categories}))
-    return path
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("classes", [(), ("--model.classes", "hat", "shirt")])
-def test_odd_photos_and_products_train(tmp_path, classes):
+def test_odd_photos_and_products_train(tmp_path, odd_catalog, classes):
     path = odd_catalog(tmp_path / "odd")
     assert train(path, tmp_path / "run", "--loop.epochs", "1", *SMALL_BATCH, *classes) == 0
     assert set(read_bundle(tmp_path / "run" / "bundle").parts) == {"instance"}
 
 
 @pytest.mark.slow
-def test_one_photo_trains(tmp_path, catalog):
+def test_photos_without_products_train_beside_others_and_nothing_is_pasted_where_nothing_can_be(
+    catalog, tmp_path, capfd
+):
+    coco = json.loads(catalog.read_text())
+    empty = catalog.parent / "empty.json"
+    empty.write_text(json.dumps(coco | {"annotations": [], "images": coco["images"][:3]}))
+    assert train(catalog, tmp_path / "run", "--data", str(empty), "--loop.epochs", "1") == 0
+    said = capfd.readouterr().err
+    assert "15 photos to train on" in said and f"{empty}: no product can be cut out" in said
+    assert [one["images"] for one in read_bundle(tmp_path / "run" / "bundle").card["instance"]["data"]] == [12, 3]
+
+
+@pytest.mark.parametrize(
+    "change", [{"segmentation": None}, {"iscrowd": 1, "segmentation": {"size": [128, 128], "counts": [0, 16384]}}, None]
+)
+def test_files_without_a_product_are_refused_before_anything_is_trained(catalog, tmp_path, change, capsys):
+    coco = json.loads(catalog.read_text())
+    coco["annotations"] = [] if change is None else [one | change for one in coco["annotations"]]
+    nothing = catalog.parent / "nothing.json"
+    nothing.write_text(json.dumps(coco))
+    assert train(nothing, tmp_path / "run") == 2
+    assert "no product with a mask" in capsys.readouterr().err
+    assert train(catalog, tmp_path / "run", "--val", str(nothing)) == 2
+    assert "the validation file has no product with a mask" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_half_precision_frozen_statistics_and_several_scales(bundle, catalog, tmp_path):
+    flags = ("--init", str(bundle), "--model.norm", "frozen", "--loop.batch-size", "2", "--scale", "0.4", "1.6")
+    assert train(catalog, tmp_path / "run", *flags, "--loop.epochs", "1", "--loop.amp", "fp16") == 0
+    before, after = (read_bundle(one).tensors("instance") for one in (bundle, tmp_path / "run" / "bundle"))
+    statistics = [name for name in after if name.startswith("net.backbone.body") and name.endswith("running_mean")]
+    assert statistics and all(torch.equal(before[name].float(), after[name]) for name in statistics)
+    trained = [name for name in after if name.endswith("weight") and not torch.equal(before[name].float(), after[name])]
+    assert len(trained) > 50
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(catalog, tmp_path):
+    """Every weight of it has a gradient in every step, also where one process sees no product: else the other waits."""
+    coco = json.loads(catalog.read_text())
+    coco["annotations"] = [one for one in coco["annotations"] if one["image_id"] % 3 == 0]
+    few = catalog.parent / "few.json"
+    few.write_text(json.dumps(coco))
+    words = ["train", "instance", "--data", few, "--val", catalog, "--out", tmp_path / "run", *TINY, "--heads", "roi"]
+    words += ["--roi.convs", "16", "--copy-paste.probability", "0", "--loop.epochs", "1", *SMALL_BATCH]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "segattr.tools.cli", *words]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([str(c) for c in command], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len((tmp_path / "run" / "log.csv").read_text().splitlines()) == 2
+    assert set(read_bundle(tmp_path / "run" / "bundle").parts) == {"instance"}
+
+
+def one_photo(catalog: Path) -> Path:
     coco = json.loads(catalog.read_text())
     coco["images"] = coco["images"][:1]
     coco["annotations"] = [a for a in coco["annotations"] if a["image_id"] == coco["images"][0]["id"]]
     path = catalog.parent / "one.json"
     path.write_text(json.dumps(coco))
-    assert train(path, tmp_path / "run", "--loop.epochs", "1") == 0
+    return path
+
+
+@pytest.mark.slow
+def test_one_photo_trains(tmp_path, catalog):
+    assert train(one_photo(catalog), tmp_path / "run", "--loop.epochs", "1") == 0
 
 
 @pytest.mark.slow
@@ -267,6 +297,7 @@ def test_a_loss_that_is_no_number_names_the_photos_and_keeps_the_last_epoch(cata
         (["--model.classes", "shirt", "sofa"], "class 'sofa'"),
         (["--model.backbone", "resnet19"], "no backbone 'resnet19'"),
         (["--encoder-weights", "nowhere.safetensors"], "no such file"),
+        (["--encoder-weights", str(Path(__file__))], "not a safetensors file"),
         (["--model.score-thr", "2"], "score-thr"),
         (["--join", "nowhere"], "no bundle at nowhere"),
         (["--scale", "2", "1"], "scales 2 to 1"),
