@@ -28,6 +28,7 @@ from .notes import Notes, Track, untracked
 _MENDABLE = re.compile(r"annotations\[\d+\]\.(segmentation|bbox|area)\b")
 _NUMBER_TYPES = {int, float}
 _HUGE = 1e15  # px
+_SHORT_COUNTS = 8  # an RLE without a pixel is no longer, whatever its size
 _ROW = re.compile(r"^(images|annotations)\[(\d+)\]")
 
 
@@ -231,6 +232,7 @@ class _Annotations:
         mask = self._mask(row, where, size)
         box = _numbers(row.get("bbox"))
         doubtful = area is None or area < 1 or box is None or min(box[2:]) < 1
+        doubtful |= isinstance(mask, dict) and len(mask["counts"]) <= _SHORT_COUNTS
         if mask is not None and doubtful and not masks.area(masks.to_rle(mask, *size)):
             self.notes.add("masks without a pixel left out", where)
             mask = row["segmentation"] = row["area"] = None

@@ -52,6 +52,49 @@ def test_a_file_with_quirks_becomes_one_without(shop, capsys):
     assert len(COCO(str(out)).anns) == 2
 
 
+# Ids from 0, an annotation id used twice, no area, no mask in two ways, fractions, attribute ids with gaps.
+QUIRKS = {
+    "images": FILE["images"],
+    "categories": [{"id": 0, "name": "hat"}, {"id": 2, "name": "bag"}],
+    "attributes": [
+        {"id": 340, "name": "dot", "supercategory": "pattern"},
+        {"id": 4, "name": "plain", "supercategory": "pattern"},
+    ],
+    "annotations": [
+        {
+            "id": 0,
+            "image_id": 0,
+            "category_id": 0,
+            "segmentation": [[1.25, 1, 6.5, 1, 6.5, 5.75]],
+            "attribute_ids": [340],
+        },
+        {"id": 0, "image_id": 1, "category_id": 2, "segmentation": [], "bbox": [1.25, 1.5, 5.5, 4.25], "iscrowd": 0},
+        {"id": 3, "image_id": 1, "category_id": 2, "segmentation": None, "bbox": [2.0, 1.0, 3.5, 4.0], "area": None},
+        {"id": 7, "image_id": 0, "category_id": 2, "segmentation": {"size": [9, 12], "counts": [20, 5, 83]}},
+    ],
+}
+
+
+@pytest.mark.parametrize("form", ["coco", "fashionpedia", "modanet", "cvat", "labelstudio"])
+def test_the_quirks_of_real_files_in_every_form_of_coco(form, tmp_path, capsys):
+    (tmp_path / "theirs.json").write_text(json.dumps(QUIRKS))
+    out = tmp_path / "ours.json"
+    assert convert(tmp_path / "theirs.json", "--from", form, "--out", out) == 0
+    assert "used before, numbered anew: 1" in capsys.readouterr().err
+    assert main(["data", "validate", str(out)]) == 0
+    coco, theirs = read_coco(out), COCO(str(out))
+    by_name = {(coco.category_by_id[a.category_id].name, tuple(a.bbox)): a for a in coco.annotations}
+    assert len(coco.images) == 2 and len(by_name) == len(theirs.anns) == 4
+    assert min(theirs.anns) > 0 and min(theirs.cats) > 0 and min(theirs.imgs) >= 0
+    assert by_name["bag", (1.25, 1.5, 5.5, 4.25)].segmentation is None
+    assert by_name["bag", (2, 1, 3.5, 4)].area == 14
+    assert by_name["bag", (2, 2, 1, 5)].area == 5
+    (drawn,) = (a for (name, _), a in by_name.items() if name == "hat")
+    assert drawn.area == theirs.annToMask(theirs.anns[drawn.id]).sum() > 0
+    if form == "fashionpedia":
+        assert drawn.attributes == {"pattern": ["dot"]}
+
+
 def test_photos_that_are_missing_can_be_left_out(shop, capsys):
     words = [
         shop / "quirks.json",

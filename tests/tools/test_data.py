@@ -201,3 +201,47 @@ def test_compose_makes_scenes_without_a_defect(tmp_path, capsys):
     assert data("validate", scenes / "catalog.json", "--images", scenes) == 0
     annotations = json.loads((scenes / "catalog.json").read_bytes())["annotations"]
     assert len(annotations) >= 4 and all(a["attributes"] for a in annotations)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_scenes_of_odd_products(odd_catalog, tmp_path, capsys):
+    """Crowds, specks, boxes, masks without a pixel and photos without a product are no cut-outs; 500 of a photo are."""
+    path = odd_catalog(tmp_path / "odd")
+    scenes = tmp_path / "scenes"
+    command = ("compose", path, "--out", scenes, "--images", "4", "--size-px", "96", "--grounds", "real")
+    assert data(*command, "--products", "3", "6") == 0
+    assert data("validate", scenes / "catalog.json", "--images", scenes) == 0
+    odd = {a["id"]: a for a in json.loads(path.read_text())["annotations"]}
+    laid = read_coco(scenes / "catalog.json").annotations
+    assert len(laid) > 4 and not any(a.iscrowd for a in laid)
+    sources = [odd[a.extra["source"]["annotation_id"]] for a in laid]
+    assert all(one["segmentation"] and not one["iscrowd"] and one["area"] >= 64 for one in sources)
+
+
+def test_scenes_of_one_photo(tmp_path, capsys):
+    assert data("synth", tmp_path / "one", "--images", "1", "--size-px", "96", "--products", "1", "1") == 0
+    assert data("compose", tmp_path / "one" / "catalog.json", "--out", tmp_path / "s", "--images", "2") == 0
+    assert len(read_coco(tmp_path / "s" / "catalog.json").annotations) == 2
+
+
+def test_products_outside_of_their_photo_are_refused_and_convert_leaves_them_out(odd_catalog, tmp_path, capsys):
+    path = odd_catalog(tmp_path / "odd", outside=True)
+    capsys.readouterr()
+    for command in (
+        ("data", "compose", path, "--out", tmp_path / "o"),
+        ("train", "instance", "--data", path, "--val", path, "--out", tmp_path / "o"),
+    ):
+        assert main([str(word) for word in command]) == 2
+        said = capsys.readouterr().err
+        assert "expected points in the image, 96 x 96 px" in said and "Traceback" not in said
+        assert not (tmp_path / "o").exists()
+    mended = path.with_name("mended.json")
+    assert data("convert", path, "--from", "coco", "--out", mended) == 0
+    said = capsys.readouterr().err
+    assert "masks without a pixel left out: 2" in said and "neither a mask nor a box in the photo" in said
+    coco = read_coco(mended)
+    # Without its mask, that of no pixel is still a box.
+    assert len(coco.annotations) == len(json.loads(path.read_text())["annotations"]) - 3
+    assert len(coco.images) == 7 and len(coco.categories) == 2
+    assert len(coco.annotations_by_image[14]) == 500 and coco.annotations_by_image[11] == []
+    assert all(a.bbox[2] > 0 and a.bbox[3] > 0 for a in coco.annotations)
