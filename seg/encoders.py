@@ -38,7 +38,10 @@ def load_encoder(encoder: nn.Module, weights: str) -> None:
     try:
         given = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise InputError(f"encoder weights {path}: not a safetensors file ({error})") from error
+        raise InputError(
+            f"encoder weights {path}: not a safetensors file ({error}); a .pth or .pt is a pickle, which may run code: turn "
+            "one that you trust into safetensors (docs/training.md)"
+        ) from error
     wanted = encoder.state_dict()
     fitting = max((_fitting(given, wanted, prefix) for prefix in _prefixes(given)), key=len)
     if len(fitting) < len(wanted) / 2:
