@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,8 +31,23 @@ def run(arguments: list[str], folder: Path, allowed=(0,)) -> str:
     return done.stdout
 
 
+def run_editor(arguments: list[str], folder: Path) -> str:
+    """The command as a person runs it: until the page is there, then Ctrl-C."""
+    with subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        said = ""
+        while "The editor: http" not in said and (line := process.stdout.readline()):
+            said += line
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "The editor: http" in said, f"{shlex.join(arguments)}\n{said}\n{err[-2000:]}"
+    return said + out
+
+
 def segattr(words: list[str], folder: Path) -> str:
     main = "import sys; from segattr.tools.cli import main; sys.exit(main())"
+    if words[1] == "annotate" and "--no-serve" not in words:
+        pytest.importorskip("uvicorn", reason="the editor's server is the [serve] extra")
+        return run_editor([sys.executable, "-c", main, *words[1:], "--no-browser", "--port", "0"], folder)
     if words[1] == "train":
         words = words + shlex.split(SHORT)
     return run([sys.executable, "-c", main, *words[1:]], folder)

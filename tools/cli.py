@@ -10,7 +10,7 @@ from ..datasets.errors import InputError
 # verb -> (module, one line of help). A module offers `main(argv: list[str]) -> int`; only the verb asked for is
 # imported, so that `segattr data validate` does not wait for torch.
 VERBS = {
-    "annotate": ("annotate", "pre-annotate photos: model masks and attributes as COCO drafts"),
+    "annotate": ("annotate", "model masks and attributes as drafts, and an editor in the browser to correct them"),
     "train": ("train", "train a semantic or an attribute model; writes a bundle"),
     "extract": ("extract", "masks, categories and attributes of every product in a folder of photos"),
     "evaluate": ("evaluate", "COCO mAP and attribute metrics of predictions against ground truth"),
