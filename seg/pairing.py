@@ -135,20 +135,26 @@ def _pair(truth: CocoFile, predictions: Predictions, where: str) -> Pairing:
         where,
         scored=False,
     )
-    kept = [one for one in predictions.items if one.image_id in row_of]
-    if outside := len(predictions.items) - len(kept):
-        notes.append(f"{_count(outside, 'detection')} on photos outside the truth took no part.")
+    kept = predictions.items
+    if not {one.image_id for one in kept} <= row_of.keys():
+        kept = [one for one in kept if one.image_id in row_of]
+        notes.append(
+            f"{_count(len(predictions.items) - len(kept), 'detection')} on photos outside the truth took no part."
+        )
     predicted_names = predictions.categories or truth_names
-    found_names = [predicted_names.get(one.category_id, f"id {one.category_id}") for one in kept]
+    ids = [one.category_id for one in kept]
+    name_of = {i: predicted_names.get(i, f"id {i}") for i in set(ids)}
+    found_names = [name_of[i] for i in ids]
+    category_of = {i: index.get(name, -1) for i, name in name_of.items()}
     detections = _objects(
         kept,
         [row_of[one.image_id] for one in kept],
-        [index.get(name, -1) for name in found_names],
+        [category_of[i] for i in ids],
         truth.images,
         predictions.where,
         scored=True,
     )
-    notes += _detection_notes(kept, found_names, index, truth_objects, detections)
+    notes += _detection_notes(kept, found_names, truth_objects, detections)
     return Pairing(
         images=truth.images,
         categories=names,
@@ -161,7 +167,7 @@ def _pair(truth: CocoFile, predictions: Predictions, where: str) -> Pairing:
         predicted_schema=predictions.schema,
         missing=[image.file_name for i, image in enumerate(truth.images) if i not in seen],
         notes=notes,
-        detection_probabilities=[_probabilities(one) for one in kept],
+        detection_probabilities=_probabilities(kept),
     )
 
 
@@ -270,11 +276,7 @@ def _objects(
     sizes = [(image.height, image.width) for image in images]
     rle = _rles(segmentations, [sizes[row] for row in rows], spot) if masked else None
     mask_area = _checked_areas(rle, spot) if masked and not checked else None
-    boxes = [one.bbox or None for one in items]
-    if masked and None in boxes:
-        own = masks.boxes(rle).tolist()
-        boxes = [given or box for given, box in zip(boxes, own, strict=True)]
-    xywh = _boxes(boxes, spot)
+    xywh = _boxes([one.bbox or None for one in items], rle, spot)
     area = xywh[:, 2] * xywh[:, 3] if scored else [one.area for one in items]
     crowd = None if scored else [bool(one.iscrowd) for one in items]
     score = [1.0 if one.score is None else one.score for one in items] if scored else None
@@ -311,8 +313,15 @@ def _checked_rle(segmentation: list | dict, size: tuple[int, int], where: str) -
         raise InputError(f"{where}: {error}.") from error
 
 
-def _boxes(boxes: list, spot: Callable[[int], str]) -> np.ndarray:
-    """xywh float64 (n, 4), px."""
+def _boxes(boxes: list, rle: list[dict] | None, spot: Callable[[int], str]) -> np.ndarray:
+    """xywh float64 (n, 4), px; where none is given, that of the mask."""
+    without = [i for i, box in enumerate(boxes) if box is None]
+    if rle is not None and without:
+        own = masks.boxes([rle[i] for i in without])
+        if len(without) == len(boxes):
+            return own
+        for i, box in zip(without, own.tolist(), strict=True):
+            boxes[i] = box
     for i, box in enumerate(boxes):
         if box is None or len(box) != 4:
             raise InputError(f"{spot(i)}: bbox is {box}; expected [x, y, width, height] (some instances have no mask).")
@@ -325,14 +334,13 @@ def _boxes(boxes: list, spot: Callable[[int], str]) -> np.ndarray:
     return xywh
 
 
-def _probabilities(one: Annotation | Result) -> dict[str, Any] | None:
-    return one.probabilities if isinstance(one, Result) else one.extra.get("probabilities")
+def _probabilities(items: Sequence[Annotation | Result]) -> list[dict[str, Any] | None]:
+    return [one.probabilities if isinstance(one, Result) else one.extra.get("probabilities") for one in items]
 
 
-def _detection_notes(kept, names: list[str], index: dict[str, int], truth: Objects, found: Objects) -> list[str]:
+def _detection_notes(kept, names: list[str], truth: Objects, found: Objects) -> list[str]:
     notes = []
-    unknown = [name for name in names if name not in index]
-    if unknown:
+    if unknown := [names[i] for i in np.flatnonzero(found.category < 0).tolist()]:
         notes.append(
             f"{_count(len(unknown), 'detection')} of a category that the truth does not know "
             f"({listed(sorted(set(unknown)), 5)}): left out of the COCO numbers by category, kept in the class-agnostic."
