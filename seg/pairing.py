@@ -78,6 +78,12 @@ class Pairing:
         return self.truth.rle is not None and self.detections.rle is not None
 
 
+def read_truth(path: str | Path) -> CocoFile:
+    """A COCO file to evaluate on: ``read_coco``, whatever the ids of its annotations. They name nothing here, so one of
+    0, which COCOeval never matches, or one given twice, of which it forgets the first, is an instance like any other."""
+    return read_coco(path, renumber=True)
+
+
 def read_predictions(path: str | Path) -> Predictions:
     """A COCO file with scores (``predictions.json``, or the folder that holds it) or a COCO results list.
 
