@@ -134,8 +134,8 @@ class JointApMetrics:
         self.constrained |= other.constrained
         return self
 
-    def compute(self) -> JointApResult:
-        """The figures of everything seen."""
+    def table(self) -> MatchTable:
+        """Every match of everything seen: what the figures are made of."""
         photos = np.cumsum([0] + [n for _, n, _ in self._batches])
         ids = [one for _, n, keys in self._batches for one in (keys if keys is not None else [None] * n)]
         place = np.arange(len(ids))
@@ -147,11 +147,15 @@ class JointApMetrics:
             table.renumbered(place[start : start + n])
             for (table, n, _), start in zip(self._batches, photos.tolist(), strict=False)
         ]
-        grid, coco = self.params.grid, self.params.coco
         if not tables:
             nothing, none = make_objects([], [], rle=[]), attribute_sets([], 1)
             tables = [_table(nothing, nothing, none, none, self.categories, self.kind, self.params)]
-        found = judge(join_tables(tables), grid, self.categories, coco.max_dets)
+        return join_tables(tables)
+
+    def compute(self) -> JointApResult:
+        """The figures of everything seen."""
+        coco = self.params.coco
+        found = judge(self.table(), self.params.grid, self.categories, coco.max_dets)
         numbers = _numbers(found, self.params, self.constrained)
         per_category = []
         for k in range(self.categories):
@@ -246,6 +250,18 @@ def pairing_joint_ap(
 ) -> JointApResult:
     """The joint AP of ``pairing``, judged by ``attributes`` (those that truth and predictions share; numbers take no
     part). ``class_agnostic`` puts everything into one class."""
+    return pairing_metrics(pairing, attributes, kind=kind, class_agnostic=class_agnostic, params=params).compute()
+
+
+def pairing_metrics(
+    pairing: Pairing,
+    attributes: Sequence[Attribute],
+    *,
+    kind: Literal["segm", "bbox"] = "segm",
+    class_agnostic: bool = False,
+    params: JointApParams | None = None,
+) -> JointApMetrics:
+    """The accumulator that has seen this pairing; arguments as ``pairing_joint_ap``'s."""
     truth, detections = pairing.truth, pairing.detections
     if class_agnostic:
         truth, detections = (replace(one, category=np.zeros_like(one.category)) for one in (truth, detections))
@@ -257,4 +273,4 @@ def pairing_joint_ap(
         schema_sets(attributes, pairing.detection_attributes, predicted=True),
         pairing.sizes,
     )
-    return metric.compute()
+    return metric

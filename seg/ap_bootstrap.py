@@ -144,34 +144,29 @@ def _category(one: Ranked, weights: np.ndarray, size: np.ndarray) -> np.ndarray:
     found = np.zeros((len(weights), len(one.right)))
     if not len(one.image) or not one.right.any():
         return found
-    own = weights[:, one.image]  # int32: half the memory traffic
-    need = _true_needed(size)
-    everything = own.cumsum(axis=1, dtype=np.int32)
+    # Detections down, draws across: all that follows runs along contiguous rows.
+    own = np.ascontiguousarray(weights.T)[one.image]
+    everything = own.cumsum(axis=0, dtype=np.int32)
+    reached, first = _recalls_reached(size)
     for t, (right, counted) in enumerate(zip(one.right, one.counted, strict=True)):
         # Precision only rises at right detections, so its upper envelope is made of those alone.
         places = np.flatnonzero(right & counted)
         if not len(places):
             continue
-        seen = everything if counted.all() else (own * counted).cumsum(axis=1, dtype=np.int32)
-        hits = own[:, places].cumsum(axis=1, dtype=np.int32)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            precision = np.where(hits > 0, hits / seen[:, places], 0.0)
-        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        # One search for all draws: row b of `hits` lies in its own range of whole numbers.
-        stride = int(max(hits.max(), need.max())) + 1
-        shift = np.arange(len(hits))[:, None] * stride
-        at = np.searchsorted((hits + shift).ravel(), (need + shift).ravel()).reshape(need.shape)
-        at -= np.arange(len(hits))[:, None] * len(places)
-        padded = np.column_stack([envelope, np.zeros(len(envelope))])
-        found[:, t] = np.take_along_axis(padded, np.minimum(at, len(places)), axis=1).mean(axis=1)
+        seen = everything if counted.all() else (own * counted[:, None]).cumsum(axis=0, dtype=np.int32)
+        hits = own[places].cumsum(axis=0, dtype=np.int32)
+        precision = hits / np.maximum(seen[places], 1)
+        envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+        # How many of the 101 recalls each right detection is the first to reach.
+        steps = np.diff(reached[first + hits], axis=0, prepend=0)
+        found[:, t] = np.einsum("pb,pb->b", envelope, steps) / len(_RECALLS)
     found[size == 0] = 0
     return found
 
 
-def _true_needed(size: np.ndarray) -> np.ndarray:
-    """int64 (b, 101): the fewest true positives whose recall, as a float, reaches each of COCO's 101 recalls."""
-    size = np.maximum(size, 1)[:, None]
-    need = np.ceil(_RECALLS * size).astype(np.int64)
-    need -= (need - 1) / size >= _RECALLS
-    need += need / size < _RECALLS
-    return np.maximum(need, 0)
+def _recalls_reached(size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many of COCO's 101 recalls so many of ``size`` true instances reach, recall and thresholds compared as floats:
+    int32 (n,), and where in it the counts of each draw begin, int64 (b,)."""
+    sizes, draw = np.unique(np.maximum(size, 1), return_inverse=True)
+    tables = [np.searchsorted(_RECALLS, np.arange(n + 1) / n, side="right") for n in sizes.tolist()]
+    return np.concatenate(tables).astype(np.int32), (np.cumsum(sizes + 1) - sizes - 1)[draw]

@@ -5,19 +5,18 @@ both and looks at the difference: what makes a photo easy or hard for both falls
 that of two figures apart.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..attributes.joint import JointMetrics
-from ..seg.ap_bootstrap import Ranked, average_precision, ranked
-from ..seg.bootstrap import bootstrap, draws, group_numbers, percentiles
+from ..attributes.joint_ap import JointApMetrics
+from ..seg.bootstrap import bootstrap, group_numbers
 from ..seg.pairing import Pairing
+from .ap_intervals import ap_intervals, ap_tables
 
 # Of these less is better.
 FALLING = ("iou_below_80", "mae", "rmse", "ece")
-_CELLS_A_DRAW = 20_000  # weights of photos are made some hundred draws at a time
 
 
 @dataclass(frozen=True)
@@ -64,66 +63,35 @@ class Comparison:
 def compare(
     pairings: tuple[Pairing, Pairing],
     metrics: tuple[JointMetrics, JointMetrics],
+    joint: tuple[dict[str, JointApMetrics], dict[str, JointApMetrics]] = ({}, {}),
     *,
     names: tuple[str, str] = ("A", "B"),
     resamples: int = 1000,
     seed: int = 0,
 ) -> Comparison:
-    """Every figure that both runs have, over one truth: ``pairings`` and ``metrics`` of A and B. Deterministic by seed."""
-    intervals = _ap_intervals(pairings, metrics, resamples, seed)
+    """Every figure that both runs have, over one truth: ``pairings``, ``metrics`` and, by prefix of a key, ``joint``
+    metrics of A and B. Deterministic by seed."""
+    tables = [ap_tables(*run) for run in zip(pairings, metrics, joint, strict=True)]
+    thresholds = next((one.params.iou_thrs for one in metrics[0].coco.values()), ())
+    groups = metrics[0].photo_groups
+    intervals = ap_intervals(tables, groups, thresholds, resamples=resamples, seed=seed)
     intervals |= _part_intervals(metrics, resamples, seed)
-    a, b = (one.numbers for one in metrics)
+    a, b = (one.numbers | _joint_numbers(more) for one, more in zip(metrics, joint, strict=True))
     rows = [
         Difference(key, a[key], b[key], b[key] - a[key], *ends)
         for key, ends in intervals.items()
         if key in a and key in b and all(_defined(key, one[key]) for one in (a, b))
     ]
-    return Comparison(names, rows, group_numbers(metrics[0].photo_groups)[1], _notes(pairings, metrics, names))
+    return Comparison(names, rows, group_numbers(groups)[1], _notes(pairings, metrics, names))
+
+
+def _joint_numbers(joint: dict[str, JointApMetrics]) -> dict[str, float]:
+    return {f"joint/{p}/{key}": value for p, one in joint.items() for key, value in one.compute().numbers.items()}
 
 
 def _defined(key: str, value: float) -> bool:
     """AP without any truth is -1."""
     return bool(np.isfinite(value)) and not (value == -1 and "/AP" in key)
-
-
-def _ap_intervals(pairings, metrics, resamples: int, seed: int) -> dict[str, tuple[float, float]]:
-    kind = "segm" if all(pairing.masked for pairing in pairings) else "bbox"
-    group, count = group_numbers(metrics[0].photo_groups)
-    found = {}
-    for prefix in (kind, f"{kind}-agnostic"):
-        results = [one.coco.get(prefix) for one in metrics]
-        if None in results:
-            continue
-        params = results[0].params
-        tables = [
-            ranked(
-                pairing.truth,
-                pairing.detections,
-                images=len(pairing.images),
-                categories=len(pairing.categories),
-                kind=kind,
-                class_agnostic=prefix != kind,
-                iou_thrs=params.iou_thrs,
-                max_dets=params.max_dets[-1],
-            )
-            for pairing in pairings
-        ]
-        values = _ap_differences(tables, group, count, resamples, seed)  # (resamples, T)
-        found[f"{prefix}/AP"] = percentiles(values.mean(axis=1), 0.95, count)
-        for i, iou_thr in enumerate(params.iou_thrs):
-            key = f"AP{100 * iou_thr:g}"
-            if key in results[0].numbers:
-                found[f"{prefix}/{key}"] = percentiles(values[:, i], 0.95, count)
-    return found
-
-
-def _ap_differences(tables: Sequence[list[Ranked]], group: np.ndarray, count: int, resamples: int, seed: int):
-    """float64 (resamples, T): AP of B less that of A at every IoU, in the same draws."""
-    chunks = []
-    for drawn in draws(count, resamples, seed, cells=max(_CELLS_A_DRAW, count)):
-        a, b = (average_precision(table, drawn[:, group].astype(np.int64)) for table in tables)
-        chunks.append(b - a)
-    return np.concatenate(chunks)
 
 
 def _part_intervals(metrics: tuple[JointMetrics, JointMetrics], resamples: int, seed: int):

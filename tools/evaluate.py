@@ -74,6 +74,8 @@ class EvaluateConfig:
     """Names of the labels 0, 1, 2, ... of such folders (0 is the background); by default the labels that occur."""
     ignore_label: int = 255
     """Pixels of such folders whose true label it is do not count."""
+    ap_intervals: bool = False
+    """Also 95 % intervals of AP (every draw of photos is sorted and summed anew, which takes its time)."""
     precision: float = 0.95
     """How many products can be filled in automatically at this precision of an attribute."""
     slice_by: tuple[str, ...] = ("category", "size")
@@ -173,7 +175,7 @@ def run(config: EvaluateConfig) -> int:
         raise InputError(f"--out {config.out}: cannot be written ({error.strerror}).") from error
     if config.json:
         print(json.dumps(found.flat(), indent=1))
-        for note in found.notes:
+        for note in found.sentences:
             print(f"segattr: note: {note}", file=sys.stderr)
     else:
         from .evaluate_tables import print_map_tables, print_tables

@@ -39,6 +39,11 @@ class MapEvaluation:
     intervals: dict[str, tuple[float, float]]
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def sentences(self) -> list[str]:
+        """All notes."""
+        return self.notes
+
     def flat(self) -> dict[str, float | None]:
         """Every figure, None where undefined."""
         return defined(self.result.flat() | interval_keys(self.intervals))

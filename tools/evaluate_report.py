@@ -5,7 +5,7 @@ from outside and no script run.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -71,7 +71,8 @@ def _tiles(found: Evaluation) -> Iterator[str]:
     ):
         value = flat.get(key)
         if value is not None and math.isfinite(value) and not (key == "bbox/AP" and "segm/AP" in numbers):
-            yield tile(label, "-" if value == -1 else f"{value:.3f}", interval(found.metrics, key))
+            ends = found.metrics.intervals | found.ap_ends
+            yield tile(label, "-" if value == -1 else f"{value:.3f}", interval(ends, key))
 
 
 def tile(label: str, value: str, small: str) -> str:
@@ -79,17 +80,15 @@ def tile(label: str, value: str, small: str) -> str:
     return f"<div><dt>{escape(label)}</dt><dd>{value}<small>{escape(small) or '&nbsp;'}</small></dd></div>"
 
 
-def interval(metrics: JointMetrics, key: str) -> str:
+def interval(intervals: Mapping[str, tuple[float, float]], key: str) -> str:
     """ "0.61 to 0.68", or "" where there is no interval."""
-    if key not in metrics.intervals:
-        return ""
-    low, high = metrics.intervals[key]
-    return f"{low:.3f} to {high:.3f}"
+    low, high = intervals.get(key, (math.nan, math.nan))
+    return f"{low:.3f} to {high:.3f}" if math.isfinite(low) else ""
 
 
 def _with_interval(metrics: JointMetrics, key: str) -> Markup:
     value = metrics.numbers[key]
-    small = interval(metrics, key)
+    small = interval(metrics.intervals, key)
     return (
         Markup(f"{value:.3f}" + (f"<small>{small}</small>" if small else "")) if math.isfinite(value) else Markup("-")
     )
@@ -195,7 +194,7 @@ def _mistakes(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
 
 def _notes(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
     unit = escape(config.group_by or "photo")
-    notes = found.notes + (found.comparison.notes if found.comparison else [])
+    notes = found.sentences
     if found.metrics.intervals:
         notes = [
             *notes,

@@ -32,6 +32,8 @@ def print_tables(found: Evaluation, config: "EvaluateConfig") -> None:
     console = _console()
     console.print(_headline(metrics, config))
     console.print(_coco_table(found))
+    if found.ap_ends:
+        console.print(_ap_table(found))
     console.print(_product_table(pairing, metrics, config))
     if found.fashionpedia is not None:
         console.print(_fashionpedia_table(found.fashionpedia.numbers))
@@ -56,7 +58,7 @@ def print_tables(found: Evaluation, config: "EvaluateConfig") -> None:
             f"\n[dim]In brackets: 95 % bootstrap intervals, {config.resamples:,} draws of {metrics.groups:,} groups "
             f"(by {escape(unit)}).[/]"
         )
-    for note in found.notes + (found.comparison.notes if found.comparison else []):
+    for note in found.sentences:
         console.print(Text("note: ", style="yellow") + Text(note))
 
 
@@ -105,6 +107,22 @@ def _coco_table(found: Evaluation) -> Table:
         # -1: no truth of that size
         cells = (numbers.get(key, -1.0) for key in keys)
         table.add_row(COCO_ROWS[prefix], *("-" if value < 0 else f"{value:.3f}" for value in cells))
+    return table
+
+
+def _ap_table(found: Evaluation) -> Table:
+    """AP with its interval; the columns are those of the first row that has AP at single IoUs."""
+    flat = found.flat()
+    prefixes = list(dict.fromkeys(key.rpartition("/")[0] for key in found.ap_ends))
+    keys = [k for k in ("AP", "AP50", "AP75") if any(f"{prefix}/{k}" in flat for prefix in prefixes)]
+    table = _table("\nAP with 95 % intervals", *keys)
+    for prefix in prefixes:
+        cells = []
+        for key in keys:
+            value, (low, high) = flat.get(f"{prefix}/{key}"), found.ap_ends.get(f"{prefix}/{key}", (math.nan, math.nan))
+            ends = f" [dim]\\[{low:.3f} {high:.3f}][/]" if math.isfinite(low) else ""
+            cells.append("-" if value is None or value < 0 else f"{value:.3f}{ends}")
+        table.add_row(COCO_ROWS[prefix], *cells)
     return table
 
 

@@ -11,15 +11,16 @@ from ..attributes.agreement import agreement
 from ..attributes.evaluation import LabelMetrics
 from ..attributes.fashionpedia_eval import FashionpediaResult, fashionpedia_evaluate
 from ..attributes.joint import JointConfig, JointMetrics, comparable_attributes, joint_metrics
-from ..attributes.joint_ap import JointApParams, JointApResult, pairing_joint_ap
-from ..datasets.coco import CocoFile, read_coco
+from ..attributes.joint_ap import JointApMetrics, JointApParams, JointApResult, pairing_metrics
+from ..datasets.coco import CocoFile
 from ..datasets.errors import InputError
 from ..seg.coco_eval import CocoParams
 from ..seg.error_breakdown import ErrorBreakdown, error_breakdown
 from ..seg.label_maps import semantic_from_pairing
-from ..seg.pairing import Pairing, Predictions, pair, read_predictions
+from ..seg.pairing import Pairing, Predictions, pair, read_predictions, read_truth
 from ..seg.semantic_eval import SemanticResult, semantic_intervals
 from ..seg.slices import SliceRow, flat_slices, slice_metrics
+from .ap_intervals import ap_intervals, ap_tables
 from .compare import Comparison, compare
 from .fashionpedia_files import read_fashionpedia
 
@@ -35,7 +36,8 @@ class Evaluation:
     """pairing, metrics: of the predictions that are judged. joint: AP of masks and attributes together. errors: by
     prefix of a key (``segm``, ``segm-agnostic``). others: ``true_masks`` and ``second``: category and attributes of other
     files against the same truth. comparison: with the other run of --compare. semantic: of label maps painted from the
-    instances, and 95 % intervals by its keys. fashionpedia: the published evaluator's numbers."""
+    instances, and 95 % intervals by its keys. fashionpedia: the published evaluator's numbers.
+    ap_ends: 95 % intervals of AP, by its keys."""
 
     pairing: Pairing
     metrics: JointMetrics
@@ -47,13 +49,20 @@ class Evaluation:
     semantic: SemanticResult | None = None
     semantic_ends: dict[str, tuple[float, float]] = field(default_factory=dict)
     fashionpedia: FashionpediaResult | None = None
+    ap_ends: dict[str, tuple[float, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def sentences(self) -> list[str]:
+        """All notes, those about the other run of --compare last."""
+        return self.notes + (self.comparison.notes if self.comparison is not None else [])
 
     def flat(self) -> dict[str, float | None]:
         """Every figure, by stable keys; None where undefined."""
         found: dict[str, float | None] = dict(self.metrics.flat())
         for prefix, one in self.joint.items():
             found |= {f"joint/{prefix}/{key}": value for key, value in one.numbers.items()}
+        found |= interval_keys({key: ends for key, ends in self.ap_ends.items() if key in found})
         for prefix, one in self.errors.items():
             found |= one.flat(f"errors/{prefix}")
         found |= flat_slices(self.slices)
@@ -90,7 +99,16 @@ def measure(config: "EvaluateConfig") -> Evaluation:
     if config.fashionpedia:
         found.fashionpedia = fashionpedia_evaluate(config.gt, config.pred)
         found.notes += [f"--fashionpedia: {note}" for note in found.fashionpedia.notes]
-    found.joint = _joint(pairing, metrics, joint.coco)
+    matched = _joint(pairing, metrics, joint.coco)
+    found.joint = {prefix: one.compute() for prefix, one in matched.items()}
+    if config.ap_intervals:
+        found.ap_ends = ap_intervals(
+            [ap_tables(pairing, metrics, matched)],
+            metrics.photo_groups,
+            joint.coco.iou_thrs,
+            resamples=config.resamples,
+            seed=config.seed,
+        )
     found.errors = _errors(pairing, metrics, joint.coco.max_dets[-1])
     found.slices = slice_metrics(
         pairing, metrics, by=tuple(dict.fromkeys(config.slice_by)), resamples=config.resamples, seed=config.seed
@@ -110,6 +128,7 @@ def measure(config: "EvaluateConfig") -> Evaluation:
         found.comparison = compare(
             (other[0], pairing),
             (other[1], metrics),
+            (_joint(*other, joint.coco), matched),
             names=tuple(map(str, config.compare)),
             resamples=config.resamples,
             seed=config.seed,
@@ -172,7 +191,7 @@ def _coco_params(config: "EvaluateConfig") -> CocoParams:
     return CocoParams(config.iou_thrs or standard.iou_thrs, areas, config.max_dets)
 
 
-def _joint(pairing: Pairing, metrics: JointMetrics, params: CocoParams) -> dict[str, JointApResult]:
+def _joint(pairing: Pairing, metrics: JointMetrics, params: CocoParams) -> dict[str, JointApMetrics]:
     """By category where there are numbers by category, else of one class; nothing without attributes in common."""
     # Where nothing at all is predicted the joint AP is 0, not unknown.
     common = comparable_attributes(pairing, []) if len(pairing.detections) else pairing.schema
@@ -183,7 +202,7 @@ def _joint(pairing: Pairing, metrics: JointMetrics, params: CocoParams) -> dict[
     agnostic = kind not in metrics.coco
     prefix = f"{kind}-agnostic" if agnostic else kind
     joint = JointApParams(coco=params)
-    return {prefix: pairing_joint_ap(pairing, attributes, kind=kind, class_agnostic=agnostic, params=joint)}
+    return {prefix: pairing_metrics(pairing, attributes, kind=kind, class_agnostic=agnostic, params=joint)}
 
 
 def _errors(pairing: Pairing, metrics: JointMetrics, max_dets: int) -> dict[str, ErrorBreakdown]:
@@ -208,7 +227,7 @@ def _files(config: "EvaluateConfig") -> tuple[CocoFile, Predictions, list[str]]:
         return read_fashionpedia(config.gt, config.pred)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        truth = read_coco(config.gt)
+        truth = read_truth(config.gt)
     predictions, more = _predictions(config.pred if config.compare is None else config.compare[1])
     return truth, predictions, _sentences(caught) + more
 

@@ -119,6 +119,15 @@ def test_own_thresholds_sizes_and_detections_name_their_figures(runs, capsys):
         assert main(["evaluate", str(runs["gt"]), str(runs["pred"]), *broken]) == 2
 
 
+def test_intervals_of_ap(runs, capsys):
+    flat = evaluated(capsys, runs["gt"], runs["pred"], "--ap-intervals")
+    for key in ("segm/AP", "segm/AP50", "segm-agnostic/AP75", "joint/segm/AP"):
+        assert flat[f"{key}/ci95_low"] <= flat[key] <= flat[f"{key}/ci95_high"], key
+    assert flat["joint/segm/AP/ci95_low"] < flat["joint/segm/AP/ci95_high"]
+    assert main(["evaluate", str(runs["gt"]), str(runs["pred"]), "--ap-intervals"]) == 0
+    assert "AP with 95 % intervals" in capsys.readouterr().out
+
+
 def test_slices_and_their_errors(runs, capsys):
     flat = evaluated(capsys, runs["gt"], runs["pred"], "--slice-by", "fit", "size")
     assert flat["slices/fit/slim/attributes/fit/accuracy"] == pytest.approx(1 / 3)
