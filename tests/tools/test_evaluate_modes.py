@@ -119,6 +119,14 @@ def test_own_thresholds_sizes_and_detections_name_their_figures(runs, capsys):
         assert main(["evaluate", str(runs["gt"]), str(runs["pred"]), *broken]) == 2
 
 
+def test_an_annotation_of_id_0_is_found_like_any_other(runs, capsys):
+    data = json.loads(runs["gt"].read_text())
+    data["annotations"][0]["id"] = 0
+    runs["gt"].write_text(json.dumps(data))
+    flat = evaluated(capsys, runs["gt"], runs["true"])
+    assert flat["segm/AP"] == 1 and flat["instances/matched"] == 6
+
+
 def test_intervals_of_ap(runs, capsys):
     flat = evaluated(capsys, runs["gt"], runs["pred"], "--ap-intervals")
     for key in ("segm/AP", "segm/AP50", "segm-agnostic/AP75", "joint/segm/AP"):
