@@ -138,20 +138,21 @@ def _second_look(path: Path, text: bytes, refusal: Exception) -> Document:
     if not isinstance(value, dict):
         return _not_an_object(path, value)
     problems = []
-    for where, found in _not_finite(value):
+    for where, found in not_finite(value):
         mend = "draw the mask again" if ".segmentation" in where else "write null or leave the key out"
         problems.append((where, f"found {found}, which is not JSON, expected a finite number; {mend}"))
     rows = value.pop("annotations", None)
     return Document(path, value, rows, problems or [("", f"not JSON ({refusal}); export it again")])
 
 
-def _not_finite(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+def not_finite(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """JSON path and name of every NaN and Infinity."""
     if isinstance(value, float):
         if not math.isfinite(value):
             yield path, "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     elif isinstance(value, list):
         for i, one in enumerate(value):
-            yield from _not_finite(one, f"{path}[{i}]")
+            yield from not_finite(one, f"{path}[{i}]")
     elif isinstance(value, dict):
         for key, one in value.items():
-            yield from _not_finite(one, f"{path}.{key}" if path else key)
+            yield from not_finite(one, f"{path}.{key}" if path else key)

@@ -1,5 +1,6 @@
 """Truth and predictions of one set of photos, brought together: which photo is which, which category is which."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..datasets import masks
 from ..datasets.coco import Annotation, CocoFile, Image, as_read, read_coco
-from ..datasets.document import gc_paused
+from ..datasets.document import gc_paused, not_finite
 from ..datasets.errors import InputError
 from ..datasets.rle_batch import compressed_areas
 from ..datasets.schema import Schema, listed
@@ -99,17 +100,26 @@ def read_predictions(path: str | Path) -> Predictions:
             f"{path}: cannot be read ({error.strerror}); expected predictions.json or a results list."
         ) from error
     if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"[":
-        coco = read_coco(path)
+        coco = read_coco(path, renumber=True)
         return Predictions(str(path), coco.images, _names(coco), coco.schema, coco.annotations)
     try:
         with gc_paused():
             items = msgspec.json.decode(data, type=list[Result])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: not a COCO results list ({error}); expected a list of "
+            f"{path}: not a COCO results list ({_no_number(data) or error}); expected a list of "
             "{image_id, category_id, score, segmentation and/or bbox}."
         ) from error
     return Predictions(str(path), None, None, None, items)
+
+
+def _no_number(data: bytes) -> str | None:
+    """The first NaN or Infinity, which the standard library reads and JSON does not know."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return next((f"results{where} is {found}, which is no JSON number" for where, found in not_finite(value)), None)
 
 
 def pair(truth: CocoFile, predictions: Predictions, *, where: str = "truth") -> Pairing:

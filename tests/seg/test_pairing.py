@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from segattr.datasets import masks
 from segattr.datasets.coco import read_coco
 from segattr.datasets.errors import InputError
-from segattr.seg.pairing import match_names, pair, read_predictions
+from segattr.seg.coco_eval import coco_numbers
+from segattr.seg.pairing import Predictions, match_names, pair, read_predictions, read_truth
 
 
 def square(x=5, y=5, side=20) -> dict:
@@ -155,6 +156,14 @@ def test_a_missing_score_is_one_and_said(paired):
         ([{"image_id": 1, "category_id": 1, "segmentation": square()}], "score"),
         ([{"image_id": 1, "category_id": 1, "score": 0.5}], "bbox is None"),
         ([product(1, score=0.5) | {"segmentation": {"size": [4, 4], "counts": "@0"}}], "instance 1 of 1, on a.jpg"),
+        ([product(1, score=0.5) | {"segmentation": square() | {"size": [40.0, 50]}}], "size"),
+        ([product(1, score=0.5) | {"segmentation": {"size": [50, 40], "counts": square()["counts"]}}], r"\[50, 40\]"),
+        ([product(1, score=0.5) | {"segmentation": square() | {"counts": square()["counts"][:-1]}}], "instance 1 of 1"),
+        ([product(1, score=0.5) | {"segmentation": [[1, 2, 3]]}], "instance 1 of 1, on a.jpg"),
+        ([product(1, score=0.5, bbox=[5, 5, -20, 20])], "both 0 or more"),
+        ([product(1, score=0.5), product(1, score=float("nan"))], r"results\[1\]\.score is NaN"),
+        ([product(1, score="high")], r"Expected `float`, got `str` - at `\$\[0\]\.score`"),
+        ([product(1.5, score=0.5)], r"Expected `int`, got `float`"),
         ("[{", "not a COCO results list"),
         ("", "pred.json"),
     ],
@@ -162,6 +171,30 @@ def test_a_missing_score_is_one_and_said(paired):
 def test_mistakes_are_named(paired, predictions, message):
     with pytest.raises(InputError, match=message):
         paired(coco(["a.jpg"], [product()]), predictions)
+
+
+def test_ids_of_annotations_may_be_0_or_repeated_and_say_nothing(tmp_path):
+    truth = coco(["a.jpg"], [product() | {"id": 0}, product(1, 2) | {"id": 0}])
+    predictions = coco(["a.jpg"], [product(score=0.9) | {"id": 0}, product(1, 2, score=0.8) | {"id": 0}])
+    for name, data in (("gt.json", truth), ("pred.json", predictions)):
+        (tmp_path / name).write_text(json.dumps(data))
+    found = pair(read_truth(tmp_path / "gt.json"), read_predictions(tmp_path / "pred.json"))
+    assert (len(found.truth), len(found.detections)) == (2, 2)
+    assert coco_numbers(found.truth, found.detections, sizes=found.sizes, categories=2)["AP"] == pytest.approx(1)
+
+
+def test_masks_changed_after_reading_are_checked_again(tmp_path):
+    (tmp_path / "gt.json").write_text(json.dumps(coco(["a.jpg"], [product(bbox=[5, 5, 20, 20], area=400)])))
+    truth = read_truth(tmp_path / "gt.json")
+    truth.annotations[0].segmentation = square() | {"counts": "PPYo0"}
+    with pytest.raises(InputError, match="instance 1 of 1"):
+        pair(truth, Predictions("found", None, None, None, []))
+
+
+def test_boxes_are_given_or_the_masks_own(paired):
+    found = paired(coco(["a.jpg"], [product()]), [product(score=0.9, bbox=[1, 2, 3, 4]), product(score=0.8)])
+    assert found.detections.xywh.tolist() == [[1, 2, 3, 4], [5, 5, 20, 20]]
+    assert found.detections.mask_area.tolist() == [400, 400]
 
 
 def test_a_photo_of_another_size_is_refused(paired):
