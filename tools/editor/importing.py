@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,7 @@ _LISTED = 100
 
 @dataclass
 class Imported:
-    """added, refreshed: how many photos. kept: names of photos whose edits in the store count, not the file's."""
+    """added, refreshed: how many photos. kept: names of photos that a refresh left, for what was done to them here."""
 
     added: int = 0
     refreshed: int = 0
@@ -80,18 +80,18 @@ def import_coco(
     are free. Categories and attribute values that the project lacks are added; raises InputError where the file means
     another kind of attribute by the same name.
     """
+    keys = list(_keys(coco))
+    done = Imported()
+    if existing == "keep" and all(map(store.has, keys)):
+        return done  # nor does the schema change
     category_ids = _join_head(store, coco)
-    done, met = Imported(), Counter[str]()
     first_position = store.annotation_position
     positions = {id(annotation): first_position + i for i, annotation in enumerate(coco.annotations)}
-    names = {category["id"]: category["name"] for category in store.project.categories}
-    for image in coco.images:
-        name = os.path.normpath(image.file_name)
-        met[name] += 1
-        key = photo_key(name, met[name])
+    names = {category.id: category.name for category in coco.categories}
+    for key, image in zip(keys, coco.images, strict=True):
         before = None
         if store.has(key):
-            if key in store.problems:
+            if existing == "keep" or key in store.problems:
                 continue
             before = store.photo(key)
         annotations = coco.annotations_by_image[image.id]
@@ -103,13 +103,22 @@ def import_coco(
             done.added += 1
         elif _same(before, photo):
             continue
-        elif existing != "keep" and not before.touched and not (existing == "redraft" and _decided(before)):
+        elif not before.touched and not (existing == "redraft" and _decided(before)):
             photo.revision = before.revision + 1
             store.write(photo)
             done.refreshed += 1
         else:
             done.kept.append(image.file_name)
     return done
+
+
+def _keys(coco: CocoFile) -> Iterator[str]:
+    """The key of each image; a photo that is listed again has one of its own."""
+    met = Counter[str]()
+    for image in coco.images:
+        name = os.path.normpath(image.file_name)
+        met[name] += 1
+        yield photo_key(name, met[name])
 
 
 def _decided(photo: Photo) -> bool:
@@ -141,10 +150,9 @@ def _photo(
     image_id, position = (before.image_id, before.position) if before else store.new_place(image.id)
     photo = Photo(key, image.file_name, image.width, image.height, 1, "todo", image_id, position, comment, extra=extra)
     for number, annotation in enumerate(annotations, start=1):
-        category_id = category_ids[annotation.category_id]
-        instance, origin = _instance(annotation, image, number, names[category_id])
+        instance, origin = _instance(annotation, image, number, names[annotation.category_id])
         origin.annotation_id = store.new_annotation_id(annotation.id, own)
-        origin.position, origin.category_id = positions[id(annotation)], category_id
+        origin.position, origin.category_id = positions[id(annotation)], category_ids.get(annotation.category_id, 0)
         photo.instances.append(instance)
         photo.origins[number] = origin
     return photo
@@ -196,7 +204,8 @@ def _box(annotation: Annotation, image: Image) -> dict[str, Any]:
 
 
 def _join_head(store: Store, coco: CocoFile) -> dict[int, int]:
-    """Add categories, schema and the rest of the head to the project; returns the file's category ids -> ours."""
+    """Add categories, schema and the rest of the head to the project; returns the file's category ids -> ours; those removed
+    from the project have none."""
     project = store.project
     before = msgspec.json.encode(project)
     fresh = not project.categories and not store.index and not store.problems
@@ -205,17 +214,19 @@ def _join_head(store: Store, coco: CocoFile) -> dict[int, int]:
         project.info, project.licenses, project.extra = coco.info, coco.licenses, coco.extra
         mapped = {c.id: c.id for c in coco.categories}
     else:
-        mapped = _join_categories(project.categories, coco)
+        mapped = _join_categories(project.categories, coco, project.removed)
     project.attribute_schema = _joined_schema(store.schema, coco.schema).to_json()
     if msgspec.json.encode(project) != before:
         store.write_project()
     return mapped
 
 
-def _join_categories(ours: list[dict[str, Any]], coco: CocoFile) -> dict[int, int]:
+def _join_categories(ours: list[dict[str, Any]], coco: CocoFile, removed: list[str]) -> dict[int, int]:
     by_name = {category["name"]: category["id"] for category in reversed(ours)}
     mapped = {}
     for category in coco.categories:
+        if category.name in removed:
+            continue
         if category.name not in by_name:
             taken = set(by_name.values())
             id_ = category.id if category.id > 0 and category.id not in taken else max(taken, default=0) + 1

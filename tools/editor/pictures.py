@@ -17,6 +17,7 @@ from ...datasets.images import load_rgb
 T = TypeVar("T")
 _QUALITY = 95
 _THUMB_QUALITY = 80
+_ENDS = {"image/jpeg": b"\xff\xd9", "image/png": b"IEND"}
 
 
 class Cache(Generic[T]):
@@ -59,7 +60,9 @@ class Pictures:
     def whole(self, path: Path) -> tuple[bytes, str]:
         """(bytes, media type) at full size: the file itself where every browser shows it as `load_rgb` reads it."""
         if media := _plain(path):
-            return path.read_bytes(), media
+            data = path.read_bytes()
+            if _ENDS[media] in data[-64:]:  # not cut off
+                return data, media
         return self._bytes.get(version(path), lambda: _jpeg(load_rgb(path), _QUALITY))
 
     def thumb(self, path: Path, side_px: int) -> tuple[bytes, str]:

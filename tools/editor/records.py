@@ -14,7 +14,7 @@ from ...datasets.errors import InputError
 
 State = Literal["todo", "drafted", "accepted", "rejected"]
 STATES: tuple[str, ...] = get_args(State)
-MAX_INSTANCES = 2000
+MAX_INSTANCES = 10_000
 FORMAT = "segattr-annotate"
 VERSION = 1
 
@@ -109,7 +109,8 @@ class Project(msgspec.Struct):
     """The store's ``project.json``: what a COCO file holds beside photos and annotations.
 
     ``id``: tells projects apart in a browser. ``images``: the image folder, from the store's folder. ``seen``: SHA-256
-    of --out when it was last read or written here.
+    of --out when it was last read or written here. ``removed``: categories that a person took out of the schema, which
+    no file and no model brings back.
     """
 
     id: str
@@ -123,6 +124,7 @@ class Project(msgspec.Struct):
     licenses: list[Any] = []
     extra: dict[str, Any] = {}
     seen: str = ""
+    removed: list[str] = []
 
     @property
     def category_names(self) -> list[str]:

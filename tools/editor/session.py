@@ -38,7 +38,7 @@ def take_in(store: Store, out: Path, begin_with: Path | None, images: Path | Non
     warned: list[str] = []
     done = import_out(store, out, warned.append)
     _tell([f"warning: {defect}" for defect in warned])
-    _tell_kept(out, done.kept, "edited in the project too; those edits count and the next export writes them to")
+    _tell_kept(out, done.kept)
     if begin_with is None:
         return
     warned.clear()
@@ -53,7 +53,6 @@ def take_in(store: Store, out: Path, begin_with: Path | None, images: Path | Non
         )
     done = import_coco(store, rebased)
     print(f"{begin_with}: {done.added} photos taken in")
-    _tell_kept(begin_with, done.kept, "in the project already and stay as they are there, not as in")
 
 
 def _tell(lines: list[str]) -> None:
@@ -63,11 +62,11 @@ def _tell(lines: list[str]) -> None:
         print(f"segattr: ... and {len(lines) - _LISTED} more such", file=sys.stderr)
 
 
-def _tell_kept(file: Path, kept: list[str], how: str) -> None:
+def _tell_kept(out: Path, kept: list[str]) -> None:
     if kept:
         more = f" and {len(kept) - _LISTED} more" if len(kept) > _LISTED else ""
-        names = ", ".join(kept[:_LISTED])
-        print(f"segattr: note: {len(kept)} photos are {how} {file}: {names}{more}", file=sys.stderr)
+        what = "another program changed photos that were edited here too; the edits here count, and an export"
+        print(f"segattr: note: {out}: {what} writes them: {', '.join(kept[:_LISTED])}{more}", file=sys.stderr)
 
 
 def tell(store: Store) -> None:
@@ -110,7 +109,9 @@ def set_schema(store: Store, file: Path) -> None:
     for where, message in schema_defects(said.get("attribute_schema")):
         raise InputError(f"{file}: attribute_schema{where}: {message}")
     if "categories" in said:
+        before = {*store.project.category_names, *store.project.removed}
         store.project.categories = _categories(store.project.categories, said["categories"], file)
+        store.project.removed = sorted(before - set(store.project.category_names))
     if "attribute_schema" in said:
         store.project.attribute_schema = Schema.from_json(said["attribute_schema"], str(file)).to_json()
     store.write_project()

@@ -340,5 +340,5 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise FullError(f"the disk is full: {path.name} was not saved; make room and save again.") from error
+            raise FullError(f"the disk is full and {path.name} was not saved; make room and save again.") from error
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); nothing was saved.") from error

@@ -188,6 +188,7 @@ def test_a_photo_that_is_gone(client, key, tmp_path, tools):
 def test_a_broken_photo(client, key, tmp_path):
     path = tmp_path / "photos" / "a.png"
     path.write_bytes(path.read_bytes()[:200])  # the header is whole
+    detail(client.get(f"/api/photos/{key('a.png')}/image"), 422)
     detail(client.get(f"/api/photos/{key('a.png')}/image?thumb=64"), 422)
     detail(client.post(f"/api/photos/{key('a.png')}/click", json={"points": [[1, 1, 1]]}), 422)
 

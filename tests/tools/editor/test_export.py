@@ -321,7 +321,7 @@ def test_what_a_person_touched_is_not_taken_from_a_file(store, key, edit, catalo
     for existing, refreshed in (("keep", 0), ("redraft", 1), ("refresh", 0)):
         done = import_coco(store, read_checked(catalog), existing=existing)
         assert (done.added, done.refreshed) == (0, refreshed)
-        assert done.kept == ["photos/a.png"] + ["photos/b.png"] * (existing == "keep")
+        assert done.kept == ([] if existing == "keep" else ["photos/a.png"])
         assert store.photo(key("a.png")) == mine
     assert store.photo(key("b.png")).instances[0].attributes == {"pattern": "solid"}
 
@@ -390,7 +390,7 @@ def test_a_second_file_joins_by_name(store, tmp_path, tools):
     assert [i.id for i in coco.images] == [1, 2, 3, 4] and [a.id for a in coco.annotations] == [1, 2, 3, 4, 5]
     assert [coco.category_by_id[a.category_id].name for a in coco.annotations[3:]] == ["shirt", "scarf"]
     second["attribute_schema"][0] = {"name": "color", "kind": "single", "values": ["green"]}
-    second["annotations"] = []
+    second["annotations"], second["images"][0]["file_name"] = [], "photos/newer.png"
     path.write_text(json.dumps(second))
     with pytest.raises(InputError, match="'color' is multi in the project and single in the file"):
         import_coco(store, read_checked(path))
@@ -403,6 +403,27 @@ def test_a_product_of_which_only_a_box_is_known_is_its_box(full):
     expected = np.zeros((60, 80), np.uint8)
     expected[2:42, 1:32] = 1
     assert (box == expected).all()
+
+
+def test_a_category_that_was_taken_out_is_not_brought_back(store, catalog, tmp_path, tools, key):
+    (tmp_path / "schema.json").write_text(json.dumps({"categories": ["shirt"]}))
+    set_schema(store, tmp_path / "schema.json")
+    data = json.loads(catalog.read_text())
+    data["annotations"][2]["attributes"] = {"color": ["red"]}
+    tools.photo(tmp_path / "photos" / "d.png")
+    data["images"].append({"id": 9, "file_name": "photos/d.png", "width": 80, "height": 60})
+    data["annotations"].append(tools.annotation(9, 9, tools.disc(9, 9, 5), category_id=5))
+    catalog.write_text(json.dumps(data))
+    for existing in ("keep", "refresh"):
+        import_coco(store, read_checked(catalog), existing=existing)
+        assert store.project.category_names == ["shirt"]
+    assert [i.category for i in store.photo(key("b.png")).instances] == ["shirt", "hat"]
+    assert [i.category for i in store.photo(key("d.png")).instances] == ["hat"]
+    with pytest.raises(InputError, match=r"d\.png: instance 1, category: 'hat' is not in the schema"):
+        write_export(store, tmp_path / "catalog.json", STATES)
+    (tmp_path / "schema.json").write_text(json.dumps({"categories": ["shirt", "hat"]}))
+    set_schema(store, tmp_path / "schema.json")
+    assert write_export(store, tmp_path / "catalog.json", STATES)["annotations"] == 4
 
 
 def test_names_of_another_folder_are_rebased_or_refused(store, catalog, tmp_path, tools, capsys):
