@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .federated import Federated
 from .objects import Objects
 
 # (truth rows, detection rows) of one photo -> IoU float64 (detections, truths), as pycocotools' mask.iou has it.
@@ -13,7 +14,15 @@ PairIou = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Arrays = tuple[np.ndarray, np.ndarray]
 
 
-def run_hotcoco(truth: Objects, detections: Objects, sizes, categories: int, kind: str, params) -> Arrays:
+def run_hotcoco(
+    truth: Objects,
+    detections: Objects,
+    sizes,
+    categories: int,
+    kind: str,
+    params,
+    federated: Federated | None = None,
+) -> Arrays:
     """precision float64 (T, 101, K, A, M) and recall (T, K, A, M), -1 where there is no truth.
 
     ``detections.area`` is what the numbers by size go by. ``params``: a CocoParams.
@@ -21,6 +30,8 @@ def run_hotcoco(truth: Objects, detections: Objects, sizes, categories: int, kin
     import hotcoco
 
     images, names = _header(sizes, categories)
+    for image, negative, partly in zip(images, *_listed(federated), strict=True) if federated else ():
+        image |= {"neg_category_ids": negative, "not_exhaustive_category_ids": partly}
     masked = kind == "segm"
     coco_gt = hotcoco.COCO.from_arrays(
         images,
@@ -35,7 +46,7 @@ def run_hotcoco(truth: Objects, detections: Objects, sizes, categories: int, kin
     table = np.column_stack([detections.image + 1, detections.xywh, detections.score, detections.category + 1])
     coco_dt = coco_gt.load_res(table.astype(np.float64), segmentation=detections.rle if masked else None)
     coco_dt.update_anns(ids=np.arange(1, len(detections) + 1), area=detections.area)
-    evaluator = hotcoco.COCOeval(coco_gt, coco_dt, kind)
+    evaluator = hotcoco.COCOeval(coco_gt, coco_dt, kind, lvis_style=federated is not None)
     evaluator.params.iou_thrs = list(params.iou_thrs)
     evaluator.params.max_dets = list(params.max_dets)
     evaluator.params.area_rng_lbl = list(params.areas)
@@ -87,6 +98,13 @@ def run_pycocotools(
 def _header(sizes: Sequence[tuple[int, int]], categories: int) -> tuple[list[dict], list[dict]]:
     images = [{"id": i, "height": int(h), "width": int(w), "file_name": ""} for i, (h, w) in enumerate(sizes, 1)]
     return images, [{"id": i, "name": str(i)} for i in range(1, categories + 1)]
+
+
+def _listed(federated: Federated) -> tuple[list[list[int]], list[list[int]]]:
+    """Category ids, from 1, of every photo: negative, and not exhaustive."""
+    return tuple(
+        [[i + 1 for i in of_photo] for of_photo in one] for one in (federated.negative, federated.not_exhaustive)
+    )
 
 
 def _annotations(objects: Objects, kind: str) -> list[dict]:

@@ -14,6 +14,7 @@ import numpy as np
 from ..datasets.errors import InputError
 from .boundary_iou import boundary_pair_iou
 from .coco_engines import run_hotcoco, run_pycocotools
+from .federated import PER_PHOTO, Federated, best_of_photos
 from .objects import Objects, join_objects, make_objects
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "CocoMetrics",
     "CocoParams",
     "CocoResult",
+    "Federated",
     "Objects",
     "coco_evaluate",
     "coco_numbers",
@@ -115,6 +117,7 @@ def coco_evaluate(
     kind: Kind = "segm",
     class_agnostic: bool = False,
     params: CocoParams | None = None,
+    federated: Federated | None = None,
     engine: Engine = "auto",
 ) -> CocoResult:
     """COCO's evaluation (Lin et al., 2014; the numbers of pycocotools' COCOeval).
@@ -122,9 +125,12 @@ def coco_evaluate(
     sizes: (height, width) px of every photo, photos without any instance included. categories: how many there are;
     instances of category -1 take no part, unless ``class_agnostic``, which puts everything into one class.
     kind="boundary": Boundary AP (Cheng et al., 2021), where the IoU of a pair is the lower of mask IoU and boundary IoU
-    (band of 2 % of the photo's diagonal); pycocotools' pace. Raises InputError for masks asked of boxes only.
+    (band of 2 % of the photo's diagonal); pycocotools' pace. federated: LVIS's evaluation, with ``APr``, ``APc``,
+    ``APf`` (rare, common, frequent categories) among the numbers; 300 detections a photo unless ``params`` says
+    otherwise; needs hotcoco. Raises InputError for masks asked of boxes only.
     """
-    params = params or CocoParams()
+    if params is None:
+        params = CocoParams() if federated is None else CocoParams(max_dets=(PER_PHOTO,))
     if kind != "bbox" and (truth.rle is None or detections.rle is None):
         side = "truth" if truth.rle is None else "detections"
         raise InputError(f"coco_evaluate: {kind} numbers need masks, but the {side} hold boxes only; ask for bbox.")
@@ -138,6 +144,8 @@ def coco_evaluate(
         truth = replace(truth, category=np.zeros_like(truth.category))
         detections = replace(detections, category=np.zeros_like(detections.category))
     truth, detections = (_known(objects) for objects in (truth, detections))
+    if federated is not None:
+        return _federated(truth, detections, sizes, categories, kind, params, federated)
     if engine == "auto":
         engine = "hotcoco" if importlib.util.find_spec("hotcoco") else "pycocotools"
     if kind == "boundary":
@@ -147,6 +155,20 @@ def coco_evaluate(
         run = run_hotcoco if engine == "hotcoco" else run_pycocotools
         arrays = run(truth, detections, sizes, categories, kind, params)
     return _result(*arrays, params)
+
+
+def _federated(truth, detections, sizes, categories: int, kind: Kind, params: CocoParams, federated) -> CocoResult:
+    federated.check(len(sizes), categories)
+    if kind == "boundary":
+        raise InputError("coco_evaluate: no Boundary AP of federated truth; ask for segm or bbox.")
+    if not importlib.util.find_spec("hotcoco"):
+        raise InputError("coco_evaluate: federated truth needs hotcoco; pip install hotcoco.")
+    detections = best_of_photos(detections, params.max_dets[-1])
+    found = _result(*run_hotcoco(truth, detections, sizes, categories, kind, params, federated), params)
+    for letter in "rcf":
+        own = [one["AP"] for one, said in zip(found.per_category, federated.frequency, strict=True) if said == letter]
+        found.numbers[f"AP{letter}"] = _mean(np.array(own))
+    return found
 
 
 def coco_numbers(truth: Objects, detections: Objects, **options) -> dict[str, float]:
