@@ -17,7 +17,7 @@ $(VENV)/.made:
 	touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.made
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e .
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[serve]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.made
