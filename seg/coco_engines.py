@@ -38,12 +38,13 @@ def run_hotcoco(
         names,
         truth.image + 1,
         truth.category + 1,
-        truth.xywh,
+        _boxes(truth, masked),
         area=truth.area,
         iscrowd=truth.crowd.astype(np.int64),
         segmentation=truth.rle if masked else None,
     )
-    table = np.column_stack([detections.image + 1, detections.xywh, detections.score, detections.category + 1])
+    boxes = _boxes(detections, masked)
+    table = np.column_stack([detections.image + 1, boxes, detections.score, detections.category + 1])
     coco_dt = coco_gt.load_res(table.astype(np.float64), segmentation=detections.rle if masked else None)
     coco_dt.update_anns(ids=np.arange(1, len(detections) + 1), area=detections.area)
     evaluator = hotcoco.COCOeval(coco_gt, coco_dt, kind, lvis_style=federated is not None)
@@ -100,6 +101,11 @@ def _header(sizes: Sequence[tuple[int, int]], categories: int) -> tuple[list[dic
     return images, [{"id": i, "name": str(i)} for i in range(1, categories + 1)]
 
 
+def _boxes(objects: Objects, masked: bool) -> np.ndarray:
+    """Where masks are compared no box is looked at: what is not there yet need not be found."""
+    return np.zeros((len(objects), 4)) if masked and not objects.boxed else objects.xywh
+
+
 def _listed(federated: Federated) -> tuple[list[list[int]], list[list[int]]]:
     """Category ids, from 1, of every photo: negative, and not exhaustive."""
     return tuple(
@@ -112,7 +118,7 @@ def _annotations(objects: Objects, kind: str) -> list[dict]:
     rows = zip(
         objects.image.tolist(),
         objects.category.tolist(),
-        objects.xywh.tolist(),
+        _boxes(objects, kind == "segm").tolist(),
         objects.area.tolist(),
         objects.crowd.tolist(),
         objects.score.tolist(),

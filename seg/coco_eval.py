@@ -6,7 +6,7 @@ in the tests and the fallback where hotcoco is not installed.
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -138,11 +138,11 @@ def coco_evaluate(
     # The trap: where results carry `bbox`, loadRes takes the box's area as the detection's area even for masks, and the
     # numbers by size change. So a segm evaluation gets the area of the mask, whatever was given.
     area = detections.xywh[:, 2] * detections.xywh[:, 3] if kind == "bbox" else detections.mask_area
-    detections = replace(detections, area=area)
+    detections = detections.changed(area=area)
     if class_agnostic:
         categories = 1
-        truth = replace(truth, category=np.zeros_like(truth.category))
-        detections = replace(detections, category=np.zeros_like(detections.category))
+        truth = truth.changed(category=np.zeros_like(truth.category))
+        detections = detections.changed(category=np.zeros_like(detections.category))
     truth, detections = (_known(objects) for objects in (truth, detections))
     if federated is not None:
         return _federated(truth, detections, sizes, categories, kind, params, federated)
@@ -296,4 +296,4 @@ def _moved(objects: Objects, place: np.ndarray) -> Objects:
     image = place[objects.image]
     rows = np.flatnonzero(image >= 0)
     rows = rows[np.argsort(image[rows], kind="stable")]
-    return replace(objects.select(rows), image=image[rows])
+    return objects.select(rows).changed(image=image[rows])

@@ -15,21 +15,27 @@ class Objects:
     """n instances (truth or detections) of one set of photos, as columns of equal length.
 
     image: int64 (n,), index into the set's photos. category: int64 (n,), index into the set's categories, -1 for one
-    that the set does not know. xywh: float64 (n, 4), px. rle: n masks ``{"size": [h, w], "counts": str}``, or None when
+    that the set does not know. xywh: float64 (n, 4), px; given as None it is that of the masks, found when it is first
+    asked for (``boxed``: whether it is there). rle: n masks ``{"size": [h, w], "counts": str}``, or None when
     there are boxes only. area: float64 (n,), px, the annotation's own (used for truth only). crowd: bool (n,).
     score: float64 (n,) (detections only; ones for truth).
     """
 
     image: np.ndarray
     category: np.ndarray
-    xywh: np.ndarray
+    xywh: np.ndarray | None
     rle: list[dict] | None
     area: np.ndarray
     crowd: np.ndarray
     score: np.ndarray
 
     def __post_init__(self) -> None:
-        lengths = {len(self.image), len(self.category), len(self.xywh), len(self.area), len(self.crowd)}
+        if self.xywh is None:
+            if self.rle is None:
+                raise InputError("Objects: neither boxes nor masks; give xywh, rle or both.")
+            del self.__dict__["xywh"]  # __getattr__ finds it
+        lengths = {len(self.image), len(self.category), len(self.area), len(self.crowd)}
+        lengths |= {len(self.xywh)} if self.boxed else set()
         lengths |= {len(self.score)} | ({len(self.rle)} if self.rle is not None else set())
         if len(lengths) != 1:
             raise InputError(f"Objects: columns of different lengths {sorted(lengths)}; give one value per instance.")
@@ -39,6 +45,17 @@ class Objects:
                 f"{int(np.flatnonzero(~np.isfinite(self.score))[0])}; scores must be finite numbers."
             )
 
+    def __getattr__(self, name: str) -> np.ndarray:
+        """Called for what is not there: ``xywh`` of masks."""
+        if name != "xywh" or self.__dict__.get("rle") is None:
+            raise AttributeError(name)
+        self.__dict__["xywh"] = masks.boxes(self.rle)
+        return self.__dict__["xywh"]
+
+    @property
+    def boxed(self) -> bool:
+        return "xywh" in self.__dict__
+
     def __len__(self) -> int:
         return len(self.image)
 
@@ -46,9 +63,14 @@ class Objects:
         """The instances at ``keep``: bool (n,) or int (k,)."""
         index = np.flatnonzero(keep) if keep.dtype == bool else keep
         rle = None if self.rle is None else [self.rle[i] for i in index.tolist()]
-        columns = (self.image, self.category, self.xywh, self.area, self.crowd, self.score)
-        image, category, xywh, area, crowd, score = (column[index] for column in columns)
-        return Objects(image, category, xywh, rle, area, crowd, score)
+        columns = (self.image, self.category, self.area, self.crowd, self.score)
+        image, category, area, crowd, score = (column[index] for column in columns)
+        return Objects(image, category, self.xywh[index] if self.boxed else None, rle, area, crowd, score)
+
+    def changed(self, **columns: np.ndarray) -> "Objects":
+        """With other columns; boxes that nobody has asked for yet stay so, which ``dataclasses.replace`` would not."""
+        own = {name: self.__dict__.get(name) for name in self.__dataclass_fields__}
+        return Objects(**(own | columns))
 
     @cached_property
     def mask_area(self) -> np.ndarray:
@@ -76,9 +98,8 @@ def make_objects(
     n = len(image)
     if xywh is None and rle is None and n:
         raise InputError("make_objects: neither boxes nor masks; give xywh, rle or both.")
-    if xywh is None:
-        xywh = masks.boxes(rle or ())
-    xywh = np.asarray(xywh, np.float64).reshape(-1, 4)
+    if xywh is not None or rle is None:
+        xywh = np.asarray(() if xywh is None else xywh, np.float64).reshape(-1, 4)
     if area is None:
         area = masks.areas(rle) if rle is not None else xywh[:, 2] * xywh[:, 3]
     return Objects(
@@ -100,10 +121,11 @@ def join_objects(parts: Sequence[Objects], first_image: Sequence[int]) -> Object
     if not parts:
         return make_objects([], [], rle=[])
     masked = all(part.rle is not None for part in parts if len(part))
+    boxed = not masked or any(part.boxed for part in parts)
     return Objects(
         np.concatenate([part.image + first for part, first in zip(parts, first_image, strict=True)]),
         np.concatenate([part.category for part in parts]),
-        np.concatenate([part.xywh for part in parts]),
+        np.concatenate([part.xywh for part in parts]) if boxed else None,
         [rle for part in parts for rle in part.rle or ()] if masked else None,
         np.concatenate([part.area for part in parts]),
         np.concatenate([part.crowd for part in parts]),

@@ -293,9 +293,14 @@ def _objects(
     rle = _rles(segmentations, [sizes[row] for row in rows], spot) if masked else None
     mask_area = _checked_areas(rle, spot) if masked and not checked else None
     xywh = _boxes([one.bbox or None for one in items], rle, spot)
-    area = xywh[:, 2] * xywh[:, 3] if scored else [one.area for one in items]
-    crowd = None if scored else [bool(one.iscrowd) for one in items]
-    score = [1.0 if one.score is None else one.score for one in items] if scored else None
+    crowd = score = None
+    if scored:
+        area = xywh[:, 2] * xywh[:, 3] if mask_area is None else mask_area
+        score = [one.score for one in items]
+        score = [1.0 if one is None else one for one in score] if None in score else score
+    else:
+        area = [one.area for one in items]
+        crowd = [bool(one.iscrowd) for one in items]
     objects = make_objects(rows, categories, xywh=xywh, rle=rle, area=area, crowd=crowd, score=score)
     return objects if mask_area is None else with_mask_area(objects, mask_area)
 
@@ -329,14 +334,14 @@ def _checked_rle(segmentation: list | dict, size: tuple[int, int], where: str) -
         raise InputError(f"{where}: {error}.") from error
 
 
-def _boxes(boxes: list, rle: list[dict] | None, spot: Callable[[int], str]) -> np.ndarray:
-    """xywh float64 (n, 4), px; where none is given, that of the mask."""
+def _boxes(boxes: list, rle: list[dict] | None, spot: Callable[[int], str]) -> np.ndarray | None:
+    """xywh float64 (n, 4), px; where some have none, that of the mask; None where all have masks and no box."""
     without = [i for i, box in enumerate(boxes) if box is None]
     if rle is not None and without:
-        own = masks.boxes([rle[i] for i in without])
         if len(without) == len(boxes):
-            return own
-        for i, box in zip(without, own.tolist(), strict=True):
+            return None
+        own = masks.boxes([rle[i] for i in without]).tolist()
+        for i, box in zip(without, own, strict=True):
             boxes[i] = box
     for i, box in enumerate(boxes):
         if box is None or len(box) != 4:
@@ -351,6 +356,8 @@ def _boxes(boxes: list, rle: list[dict] | None, spot: Callable[[int], str]) -> n
 
 
 def _probabilities(items: Sequence[Annotation | Result]) -> list[dict[str, Any] | None]:
+    if {type(one) for one in items} <= {Result}:
+        return [one.probabilities for one in items]
     return [one.probabilities if isinstance(one, Result) else one.extra.get("probabilities") for one in items]
 
 
@@ -361,7 +368,7 @@ def _detection_notes(kept, names: list[str], truth: Objects, found: Objects) -> 
             f"{_count(len(unknown), 'detection')} of a category that the truth does not know "
             f"({listed(sorted(set(unknown)), 5)}): left out of the COCO numbers by category, kept in the class-agnostic."
         )
-    if unscored := sum(one.score is None for one in kept):
+    if unscored := [one.score for one in kept].count(None):
         notes.append(f"{_count(unscored, 'detection')} without a score: taken as 1.0.")
     if odd := int(((found.score < 0) | (found.score > 1)).sum()):
         notes.append(
