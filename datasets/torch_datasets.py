@@ -15,6 +15,7 @@ from . import masks
 from .coco import Annotation, CocoFile, Image, annotation_rle
 from .copy_paste import CopyPaste, CopyPasteOptions
 from .errors import InputError
+from .images import quick_resize
 from .photos import load_photo
 
 IGNORE = 255  # label of pixels that count neither in a loss nor in a metric
@@ -102,7 +103,8 @@ class InstanceDataset(_PhotoDataset):
     ``negatives``: photos without any annotation belong to it too, as photos without a product; those that have only
     boxes never do. ``copy_paste``: lays cut-outs of the file's other photos onto each, before the transform; it draws
     from Python's ``random``, which the training loop seeds by epoch and worker. ``describe``: of the n annotations that
-    are left, tensors by name, n rows each: they become ``attributes`` in the target.
+    are left, tensors by name, n rows each: they become ``attributes`` in the target. ``max_px``: photos and masks are
+    shrunk to this longest side when they are read, one by one: 500 masks of a large photo take gigabytes.
     """
 
     def __init__(
@@ -113,10 +115,11 @@ class InstanceDataset(_PhotoDataset):
         copy_paste: CopyPasteOptions | None = None,
         negatives: bool = False,
         describe: Callable[[list[Annotation]], dict[str, torch.Tensor]] | None = None,
+        max_px: int | None = None,
     ):
         super().__init__(coco, images_dir, transform, negatives)
         self.copy_paste = CopyPaste(coco, images_dir, copy_paste) if copy_paste is not None else None
-        self.describe = describe
+        self.describe, self.max_px = describe, max_px
 
     def annotations(self, index: int) -> list[Annotation]:
         """A product of which only the box is known is neither one to learn nor ground: its box is a crowd."""
@@ -127,8 +130,8 @@ class InstanceDataset(_PhotoDataset):
         image = self.images[index]
         annotations = self.annotations(index)
         sample = {
-            "image": load_photo(image, self.images_dir),
-            "masks": list(masks.decode_many([annotation_rle(a, image) for a in annotations])),
+            "image": self._shrunk(load_photo(image, self.images_dir)),
+            "masks": [self._shrunk(masks.decode(annotation_rle(a, image))) for a in annotations],
             "annotations": annotations,
         }
         if self.copy_paste is not None:
@@ -152,6 +155,17 @@ class InstanceDataset(_PhotoDataset):
         if self.describe is not None:
             target["attributes"] = self.describe([a for a, _ in kept])
         return torch.from_numpy(np.ascontiguousarray(sample["image"].transpose(2, 0, 1))), target
+
+    def _shrunk(self, picture: np.ndarray) -> np.ndarray:
+        """A photo (h, w, 3) or a mask (h, w)."""
+        height, width = picture.shape[:2]
+        factor = (self.max_px or np.inf) / max(height, width)
+        if factor >= 1:
+            return picture
+        size = max(1, round(width * factor)), max(1, round(height * factor))
+        if picture.ndim == 3:
+            return quick_resize(picture, *size)
+        return cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _crowd(annotation: Annotation) -> Annotation:

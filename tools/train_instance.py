@@ -137,12 +137,16 @@ def _dataset(config: TrainInstance, files: list[tuple[CocoFile, Path]], taught: 
     )
     if not any(a.segmentation is not None and not a.iscrowd for coco, _ in files for a in coco.annotations):
         raise InputError("--data: no product with a mask (boxes and crowds alone do not train); expected at least one")
+    seen_px = round(
+        1.5 * config.model.size_px * config.scale[1]
+    )  # half as many again: what is resized twice stays sharp
     parts = []
     for i, (coco, folder) in enumerate(files):
         pasted = _pasted(config, i, coco)
+        max_px = seen_px if pasted is None else max(seen_px, pasted.max_px)
         coco = with_classes(coco, config.model.classes) if taught is None else taught.files[i]
         describe = None if taught is None else taught.describe(coco)
-        parts.append(InstanceDataset(coco, folder, transform, pasted, negatives=True, describe=describe))
+        parts.append(InstanceDataset(coco, folder, transform, pasted, True, describe, max_px))
     return ConcatDataset(parts)
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -278,6 +279,24 @@ def test_a_product_of_which_only_the_box_is_known_is_a_crowd(catalog):
     assert target["image_id"] == 2 and target["iscrowd"].tolist() == [0, 1]
     assert target["boxes"][1].tolist() == [2, 2, 32, 32] and target["masks"][1].sum() == 30 * 30
     assert coco.annotations[5].segmentation is None and coco.annotations[5].iscrowd == 0
+
+
+def test_500_products_of_a_large_photo_are_never_all_in_memory_at_its_size(tmp_path):
+    height, width = 900, 1200
+    cv2.imwrite(str(tmp_path / "many.png"), np.zeros((height, width, 3), np.uint8))
+    corners = np.random.default_rng(0).integers(0, 800, (500, 2)).tolist()
+    outlines = [[[x, y, x + 60, y, x + 60, y + 90, x, y + 90]] for x, y in corners]
+    products = [Annotation(i, 1, 1, one, [*one[0][:2], 60, 90], 5400.0) for i, one in enumerate(outlines, 1)]
+    coco = CocoFile([Image(1, "many.png", width, height)], products, [Category(1, "hat")])
+    tracemalloc.start()
+    image, target = InstanceDataset(coco, tmp_path, max_px=120)[0]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert image.shape == (3, 90, 120) and target["masks"].shape == (500, 90, 120)
+    assert peak < 60e6 < 500 * height * width
+    expected = torch.tensor(corners) / 10
+    assert (target["boxes"][:, :2] - expected).abs().max() <= 1
+    assert (target["boxes"][:, 2:] - target["boxes"][:, :2] - torch.tensor([6, 9])).abs().max() <= 1
 
 
 def test_training_repeats_by_seed_and_epoch(catalog):
