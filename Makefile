@@ -1,6 +1,7 @@
 # make demo              a small sample catalog, extracted with the default bundle, as an HTML report
 # make demo IMAGES=DIR   the same on your own photos
-# make test              the tests
+# make test              the tests; those of the editor need a Chromium and are skipped without one
+# make test-browser      the editor's tests in a browser, with its speed; installs Chromium (Debian, Ubuntu)
 # make lint              ruff check + ruff format --check
 VENV := .venv
 PYTHON ?= python3
@@ -8,7 +9,7 @@ SEGATTR := $(VENV)/bin/segattr
 # Two torch threads that spin on busy cores take four times as long as one: let them sleep.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: demo test lint clean
+.PHONY: demo test test-browser lint clean
 .DELETE_ON_ERROR:
 
 # One stamp per flavour; a changed pyproject.toml installs again, anything else re-uses .venv.
@@ -35,6 +36,13 @@ endif
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -n 2
+
+CHROMIUM = command -v chromium || command -v chromium-browser || command -v google-chrome
+APT := $(if $(filter 0,$(shell id -u)),,sudo) apt-get
+
+test-browser: $(VENV)/.dev
+	test -n "$$SEGATTR_CHROMIUM" || $(CHROMIUM) || { $(APT) update && $(APT) install -y --no-install-recommends chromium; }
+	$(VENV)/bin/python -m pytest tests/tools/editor/browser -p no:xdist
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
