@@ -50,3 +50,18 @@ def test_bench_instance_measures_memory_in_a_process_of_its_own(capsys):
 def test_bench_instance_refuses_bad_numbers(capsys):
     assert main(["bench", "instance", "--proposals", "0"]) == 2
     assert "--proposals 0" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["segm", "bbox"])
+def test_bench_evaluate_says_that_the_numbers_are_those_of_pycocotools(capsys, kind):
+    arguments = ["--photos", "30", "--detections", "8", "--products", "3", "--repeats", "1", "--kind", kind]
+    assert main(["bench", "evaluate", *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "30 photos, 240 detections, 90 products" in said and "equal to 1e-9" in said
+    assert len(re.findall(r"(COCO mAP|joint AP), (segattr|pycocotools) .*\d\.\d\dx? .*x", said)) == 3
+
+
+def test_bench_evaluate_refuses_bad_numbers(capsys):
+    assert main(["bench", "evaluate", "--detections", "0"]) == 2
+    assert "--detections 0" in capsys.readouterr().err
