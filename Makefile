@@ -1,7 +1,7 @@
 # make demo              a small sample catalog, extracted with the default bundle, as an HTML report
 # make demo IMAGES=DIR   the same on your own photos
 # make test              the tests; those of the editor need a Chromium and are skipped without one
-# make test-browser      the editor's tests in a browser, with its speed; installs Chromium (Debian, Ubuntu)
+# make test-browser      the editor's tests in a browser, with its speed; installs Chromium on Debian
 # make lint              ruff check + ruff format --check
 VENV := .venv
 PYTHON ?= python3
