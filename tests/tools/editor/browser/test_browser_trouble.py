@@ -65,7 +65,7 @@ def test_a_full_disk_and_a_page_closed_meanwhile(project, tab, expected, monkeyp
     page.reload()  # asks nothing: the edit is kept
     expected.same(page.mask(), drawn)
     page.open_photo("b.png")
-    assert "1 more photo not saved" in page.page.inner_text(".saved")
+    page.until("document.querySelector('.saved').textContent.includes('1 more photo not saved')")
     page.open_photo("a.png")
     monkeypatch.undo()
     page.page.click(".saved")
