@@ -4,7 +4,7 @@ One mask at a time numpy's calls cost more than its work (some 25 us a mask); he
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,23 +16,16 @@ def compressed_areas(counts: Sequence[str], pixels: np.ndarray) -> np.ndarray:
     """Area int64 (n,), px, of n masks by their compressed counts, -1 where these are not sound.
 
     Sound is what ``masks.counts`` accepts: complete characters of the compressed form, no negative run, and runs that
-    add up to ``pixels`` (int64 (n,), height x width). Two threads share the work: numpy lets go of the lock.
+    add up to ``pixels`` (int64 (n,), height x width).
     """
     if not len(counts):
         return np.zeros(0, np.int64)
     pixels = np.asarray(pixels, np.int64)
     lengths = np.fromiter(map(len, counts), np.int64, len(counts))
-    stops = np.flatnonzero(np.diff(np.cumsum(lengths) // _CHUNK_CHARS)) + 1
-    spans = list(zip([0, *stops.tolist()], [*stops.tolist(), len(counts)], strict=True))
-
-    def work(span: tuple[int, int]) -> np.ndarray:
-        some = slice(*span)
-        return _areas(counts[some], lengths[some], pixels[some])
-
-    if len(spans) == 1:
-        return work(spans[0])
-    with ThreadPoolExecutor(2) as pool:
-        return np.concatenate(list(pool.map(work, spans)))
+    stops = (np.flatnonzero(np.diff(np.cumsum(lengths) // _CHUNK_CHARS)) + 1).tolist()
+    # One thread: a second one would mostly wait for the interpreter's lock.
+    spans = [slice(*span) for span in pairwise([0, *stops, len(counts)])]
+    return np.concatenate([_areas(counts[span], lengths[span], pixels[span]) for span in spans])
 
 
 def _areas(counts: Sequence[str], lengths: np.ndarray, pixels: np.ndarray) -> np.ndarray:
@@ -55,7 +48,7 @@ def _values(digits: np.ndarray, ends: np.ndarray) -> np.ndarray | None:
     """Stored numbers int64 (k,), differences not yet added up: 5 bits a character, low first, sign in the last. None
     where one is longer than any image."""
     values = (((digits[ends] & 31) ^ 16).view(np.int8) - 16).astype(np.int64)
-    more = np.flatnonzero(digits[ends - 1] > 31)  # those with a character before the last
+    more = np.flatnonzero(np.diff(ends, prepend=-1) > 1)  # those with a character before the last
     for back in range(1, _LONGEST):
         if not len(more):
             return values

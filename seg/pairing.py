@@ -289,7 +289,7 @@ def _objects(
     checked = not scored and all(map(as_read, items))  # the truth needs no second look, nor its masks' areas
     segmentations = [one.segmentation for one in items]
     masked = all(segmentations)
-    sizes = [(image.height, image.width) for image in images]
+    sizes = [[image.height, image.width] for image in images]
     rle = _rles(segmentations, [sizes[row] for row in rows], spot) if masked else None
     mask_area = _checked_areas(rle, spot) if masked and not checked else None
     xywh = _boxes([one.bbox or None for one in items], rle, spot)
@@ -305,12 +305,12 @@ def _objects(
     return objects if mask_area is None else with_mask_area(objects, mask_area)
 
 
-def _rles(segmentations: list, sizes: list[tuple[int, int]], spot: Callable[[int], str]) -> list[dict]:
-    """RLE of segmentations of any form, on photos of these (height, width). Compressed counts are not looked into."""
+def _rles(segmentations: list, sizes: list[list[int]], spot: Callable[[int], str]) -> list[dict]:
+    """RLE of segmentations of any form, on photos of these [height, width]. Compressed counts are not looked into."""
     try:
-        said = [(*one["size"],) for one in segmentations]
-        plain = said == sizes and {type(one["counts"]) for one in segmentations} <= {str}
-        if plain and set(map(len, segmentations)) <= {2} and {type(side) for size in said for side in size} <= {int}:
+        said = [one["size"] for one in segmentations]
+        texts = {type(one["counts"]) for one in segmentations} <= {str} and set(map(len, segmentations)) <= {2}
+        if texts and said == sizes and {(type(h), type(w)) for h, w in said} <= {(int, int)}:
             return segmentations
     except (TypeError, KeyError):
         pass  # some are polygons
@@ -323,11 +323,11 @@ def _checked_areas(rles: list[dict], spot: Callable[[int], str]) -> np.ndarray:
     pixels = np.array([one["size"][0] * one["size"][1] for one in rles], np.int64)
     areas = compressed_areas([one["counts"] for one in rles], pixels)
     for i in np.flatnonzero(areas < 0)[:1]:
-        _checked_rle(rles[i], tuple(rles[i]["size"]), spot(i))
+        _checked_rle(rles[i], rles[i]["size"], spot(i))
     return areas.astype(np.float64)
 
 
-def _checked_rle(segmentation: list | dict, size: tuple[int, int], where: str) -> dict:
+def _checked_rle(segmentation: list | dict, size: list[int], where: str) -> dict:
     try:
         return masks.to_rle(segmentation, *size)
     except InputError as error:
