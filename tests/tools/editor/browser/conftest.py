@@ -146,6 +146,11 @@ class Tab:
         self.until("segattrEditor.saveState === 'saved'")
         return self
 
+    def front(self):
+        """Switch to this tab: a browser slows down those behind it."""
+        self.page.bring_to_front()
+        return self
+
     def press(self, *keys):
         for key in keys:
             self.page.keyboard.press(key)
@@ -155,12 +160,15 @@ class Tab:
         self.page.click(f'#top [data-action="{action}"], #products [data-action="{action}"]')
         return self.idle()
 
+    def clients(self, points):
+        """For each photo point the whole client px nearest to it, and the photo point that this is."""
+        near = self.js("given.map(([x, y]) => segattrEditor.toClient(x, y))", *points)
+        near = [(round(at["x"]), round(at["y"])) for at in near]
+        under = self.js("given.map(([x, y]) => segattrEditor.toPhoto(x, y))", *near)
+        return [(at, (point["x"], point["y"])) for at, point in zip(near, under, strict=True)]
+
     def client(self, x, y):
-        """The whole client px nearest to a photo point, and the photo point that it is."""
-        at = self.js("segattrEditor.toClient(given[0], given[1])", x, y)
-        at = round(at["x"]), round(at["y"])
-        point = self.js("segattrEditor.toPhoto(given[0], given[1])", *at)
-        return at, (point["x"], point["y"])
+        return self.clients([(x, y)])[0]
 
     def click(self, x, y, **how):
         at, point = self.client(x, y)
@@ -170,7 +178,7 @@ class Tab:
 
     def drag(self, *points, button="left"):
         """Press at the first point, move to each, let go. Returns the photo points of the way."""
-        way = [self.client(*point) for point in points]
+        way = self.clients([(float(x), float(y)) for x, y in points])
         self.page.mouse.move(*way[0][0])
         self.page.mouse.down(button=button)
         for at, _ in way[1:]:

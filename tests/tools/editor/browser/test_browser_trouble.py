@@ -19,10 +19,10 @@ def saved_mask(one, name="a.png"):
 def test_two_tabs_on_one_photo(project, tab, expected):
     one = project({"a.png": [(SHIRT, {})]})
     first, second = tab(), tab()
-    first.press("b").drag((50, 50), (90, 60))
+    first.front().press("b").drag((50, 50), (90, 60))
     first.saved()
     theirs = first.mask()
-    second.press("b").drag((330, 60), (370, 90))
+    second.front().press("b").drag((330, 60), (370, 90))
     mine = second.mask()
     second.until("segattrEditor.saveState === 'conflict'")
     second.page.click('[data-choice="reload"]')
@@ -34,7 +34,7 @@ def test_two_tabs_on_one_photo(project, tab, expected):
     expected.same(saved_mask(one), mine)
 
     # The other way round: mine over theirs. "Decide later" leaves it open, and said.
-    first.drag((50, 200), (90, 220))
+    first.front().drag((50, 200), (90, 220))
     mine = first.mask()
     first.until("segattrEditor.saveState === 'conflict'")
     first.page.click('[data-choice="later"]')
