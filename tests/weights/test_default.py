@@ -66,3 +66,25 @@ def test_real_photos(model):
     described = [items[0] for items in model.predictor.describe(photos, segments)]
     colour = [d.attributes["color"].value[0] == a.attributes["color"][0] for d, a in zip(described, truth, strict=True)]
     assert np.mean(colour) > 0.5
+
+
+def test_the_instance_bundle_is_whole_small_and_says_where_it_comes_from():
+    bundle = read_bundle("instance")
+    assert set(bundle.parts) == {"instance"}
+    assert sum(path.stat().st_size for path in (SHIPPED / "instance").iterdir()) <= 25_000_000
+    card = bundle.card["instance"]
+    assert card["command"].startswith("segattr train instance") and card["figures"]
+    assert all(data["licenses"] for data in card["data"])
+
+
+def test_touching_products_are_found_one_by_one():
+    config = SynthConfig(size_px=400, products=(2, 3), ground="studio")
+    drawn = [render(6, index, config) for index in range(12)]
+    found = segattr.load("default", device="cpu", segmenter="instance")([rgb for rgb, _ in drawn])
+    best = [
+        max((binary_iou(item.mask, product.mask) for item in items), default=0)
+        for items, (_, products) in zip(found, drawn, strict=True)
+        for product in products
+    ]
+    assert np.mean(np.array(best) > 0.5) > 0.6
+    assert sum(len(items) for items in found) <= 2 * len(best)
