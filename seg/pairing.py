@@ -291,7 +291,8 @@ def _objects(
     masked = all(segmentations)
     sizes = [[image.height, image.width] for image in images]
     rle = _rles(segmentations, [sizes[row] for row in rows], spot) if masked else None
-    mask_area = _checked_areas(rle, spot) if masked and not checked else None
+    pixels = np.array([image.height * image.width for image in images])[rows] if rows else np.zeros(0, np.int64)
+    mask_area = _checked_areas(rle, pixels, spot) if masked and not checked else None
     xywh = _boxes([one.bbox or None for one in items], rle, spot)
     crowd = score = None
     if scored:
@@ -317,10 +318,9 @@ def _rles(segmentations: list, sizes: list[list[int]], spot: Callable[[int], str
     return [_checked_rle(one, size, spot(i)) for i, (one, size) in enumerate(zip(segmentations, sizes, strict=True))]
 
 
-def _checked_areas(rles: list[dict], spot: Callable[[int], str]) -> np.ndarray:
-    """Areas float64 (n,), px, of compressed RLEs, all of them checked, together: what is read from a file may not be
-    what was meant, and libraries read past the end of garbled counts."""
-    pixels = np.array([one["size"][0] * one["size"][1] for one in rles], np.int64)
+def _checked_areas(rles: list[dict], pixels: np.ndarray, spot: Callable[[int], str]) -> np.ndarray:
+    """Areas float64 (n,), px, of compressed RLEs of photos of so many pixels, int64 (n,), all checked, together: what is
+    read from a file may not be what was meant, and libraries read past the end of garbled counts."""
     areas = compressed_areas([one["counts"] for one in rles], pixels)
     for i in np.flatnonzero(areas < 0)[:1]:
         _checked_rle(rles[i], rles[i]["size"], spot(i))
