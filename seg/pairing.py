@@ -137,6 +137,11 @@ def _pair(truth: CocoFile, predictions: Predictions, where: str) -> Pairing:
     if not truth.images:
         raise InputError(f"{where}: holds no images; there is nothing to evaluate on.")
     notes: list[str] = []
+    if any("neg_category_ids" in image.extra for image in truth.images):
+        notes.append(
+            "The truth is in LVIS's form: not every category was looked for in every photo. COCO's numbers count such "
+            "detections as wrong; segattr.seg.federated measures as LVIS does."
+        )
     row_of, seen = _photos(truth, predictions, where, notes)
     names = [category.name for category in truth.categories]
     if len(set(names)) != len(names):

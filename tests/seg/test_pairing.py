@@ -141,6 +141,12 @@ def test_polygons_boxes_only_and_empty_lists(paired):
     assert len(paired(truth, []).detections) == 0
 
 
+def test_a_truth_in_the_form_of_lvis_is_told(paired):
+    truth = coco(["a.jpg"], [product()])
+    truth["images"][0] |= {"neg_category_ids": [2], "not_exhaustive_category_ids": []}
+    assert "LVIS" in paired(truth, [product(score=0.5)]).notes[0]
+
+
 def test_a_missing_score_is_one_and_said(paired):
     found = paired(coco(["a.jpg"], [product()]), coco(["a.jpg"], [product()]))
     assert found.detections.score.tolist() == [1.0]
