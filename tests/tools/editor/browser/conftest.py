@@ -70,12 +70,12 @@ class Stand:
     async def _answer(self, scope, receive, send):
         await self.app(scope, receive, send)
 
-    def show(self, store, out):
+    def show(self, store, out, token=None):
         from segattr.tools.editor.app import Settings, create_app
         from segattr.tools.editor.clicks import GrabCut
         from segattr.tools.editor.security import guard
 
-        self.app = create_app(store, Settings(out, guard("127.0.0.1", self.port, token=None)), GrabCut())
+        self.app = create_app(store, Settings(out, guard("127.0.0.1", self.port, token)), GrabCut())
 
     def end(self):
         self._server.should_exit = True

@@ -136,3 +136,16 @@ def test_a_category_deleted_from_the_schema(project, tab):
     page.saved()
     record = one.record("a.png")
     assert (record.state, record.instances[0].category) == ("accepted", "hat")
+
+
+def test_a_token_is_asked_for_once(project, tab, stand, expected):
+    one = project({"a.png": [(SHIRT, {})]})
+    stand.show(one.store, one.out, token="correct-horse-battery")
+    refused = tab.context.request.get(stand.url)
+    assert refused.status == 401 and "token" in refused.json()["detail"]
+    page = tab("?token=correct-horse-battery")
+    assert "token" not in page.page.url
+    page.press("b").drag((50, 50), (90, 60))
+    page.saved().reload()
+    expected.same(saved_mask(one), page.mask())
+    assert page.mask().sum() > SHIRT.sum()
