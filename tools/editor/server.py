@@ -97,10 +97,11 @@ def serve(store: Store, out: Path, address: Address, *, browser: bool) -> None:
             timeout_graceful_shutdown=3,
         )
         page = page_url(address, port)
-        print(f"The editor: {page} (Ctrl-C ends it)", flush=True)
-        if browser:
-            _open(page)
         with _stoppable():
+            # Inside: who has read the address may press Ctrl-C before the server has taken over the signal.
+            print(f"The editor: {page} (Ctrl-C ends it)", flush=True)
+            if browser:
+                _open(page)
             uvicorn.Server(config).run(sockets=[socket_])
 
 
