@@ -90,8 +90,8 @@ def train_detectron2(config: TrainDetectron2) -> Path:
     device = _device(config.loop)
     files = [open_coco(path, config.images) for path in config.data]
     val_coco, val_images = open_coco(config.val, config.images)
-    measurable(val_coco, config.model.classes)  # told now, not after the first epoch
     photos = [_usable(coco, folder, path) for (coco, folder), path in zip(files, config.data, strict=True)]
+    measurable(val_coco, config.model.classes)  # told now, not after the first epoch
     cfg = _training_cfg(config, sum(photos), device)
     print(f"{sum(photos)} photos to train on, {len(val_coco.images)} to validate", file=sys.stderr)
 
