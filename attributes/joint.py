@@ -7,7 +7,7 @@ import numpy as np
 
 from ..datasets.errors import InputError
 from ..datasets.schema import listed
-from ..seg.bootstrap import bootstrap
+from ..seg.bootstrap import bootstrap, interval_keys
 from ..seg.coco_eval import CocoParams, CocoResult, coco_evaluate
 from ..seg.matching import Matches, best_boundary_f, match
 from ..seg.pairing import Pairing
@@ -80,12 +80,8 @@ class JointMetrics:
 
     def flat(self) -> dict[str, float | None]:
         """``numbers`` and, as ``<key>/ci95_low`` and ``/ci95_high``, ``intervals``; None where undefined (no JSON NaN)."""
-        ends = {
-            f"{k}/ci95_{end}": v
-            for k, pair in self.intervals.items()
-            for end, v in zip(("low", "high"), pair, strict=True)
-        }
-        return {key: value if np.isfinite(value) else None for key, value in (self.numbers | ends).items()}
+        found = self.numbers | interval_keys(self.intervals)
+        return {key: value if np.isfinite(value) else None for key, value in found.items()}
 
 
 def joint_metrics(

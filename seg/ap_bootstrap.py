@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from ..datasets.errors import InputError
-from .coco_eval import Objects
-from .matching import photo_ious
+from .coco_eval import CocoParams, Objects
+from .matching import coco_match, photo_ious, strongest
+from .pairing import Pairing
 
 IOU_THRS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 MAX_DETECTIONS = 100
@@ -61,7 +62,7 @@ def ranked(
         truth = replace(truth, category=np.zeros_like(truth.category))
         detections = replace(detections, category=np.zeros_like(detections.category))
     thresholds = np.minimum(np.asarray(iou_thrs, np.float64), 1 - 1e-10)
-    kept = _strongest(detections, max_dets)
+    kept = strongest(detections, max_dets)
     right = np.zeros((len(thresholds), len(detections)), bool)
     counted = np.ones_like(right)
     for rows, columns, iou in photo_ious(truth, detections):
@@ -74,8 +75,11 @@ def ranked(
             )
             j = j[kept[columns[j]]]
             j = j[np.argsort(-detections.score[columns[j]], kind="stable")]
-            hit, on_crowd = _greedy(iou[np.ix_(i, j)], truth.crowd[rows[i]], thresholds)
-            right[:, columns[j]], counted[:, columns[j]] = hit, ~on_crowd
+            crowd = truth.crowd[rows[i]]
+            hit = coco_match(iou[np.ix_(i[~crowd], j)], thresholds) >= 0
+            # Only where no product is left: a crowd region, which many may share.
+            reached = iou[np.ix_(i[crowd], j)].max(axis=0, initial=-1.0) >= thresholds[:, None]
+            right[:, columns[j]], counted[:, columns[j]] = hit, hit | ~reached
     found = []
     for category in range(categories):
         index = np.flatnonzero((detections.category == category) & kept)
@@ -88,37 +92,20 @@ def ranked(
     return found
 
 
-def _strongest(detections: Objects, max_dets: int) -> np.ndarray:
-    """bool (m,): among the ``max_dets`` best of its photo and category."""
-    order = np.lexsort((-detections.score, detections.category, detections.image))
-    group = np.stack([detections.image[order], detections.category[order]])
-    starts = np.r_[True, (group[:, 1:] != group[:, :-1]).any(axis=0)] if len(order) else np.zeros(0, bool)
-    place = np.arange(len(order)) - np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
-    kept = np.empty(len(order), bool)
-    kept[order] = place < max_dets
-    return kept
-
-
-def _greedy(iou: np.ndarray, crowd: np.ndarray, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """COCO's matching in one photo and category. iou: (n, m), detections by falling score. (right, on crowd), bool (T, m).
-
-    A detection takes the free true instance of highest IoU (of several equal ones the last); only where none is left, a
-    crowd region, which many may share.
-    """
-    right = np.zeros((len(thresholds), iou.shape[1]), bool)
-    on_crowd = np.zeros_like(right)
-    products = np.flatnonzero(~crowd)[::-1]  # argmax takes the first of equals: COCO's is the last
-    free = np.ones((len(thresholds), len(products)), bool)
-    rows = np.arange(len(thresholds))
-    for j in range(iou.shape[1]):
-        if len(products):
-            value = np.where(free, iou[products, j], -1.0)
-            best = value.argmax(axis=1)
-            right[:, j] = value[rows, best] >= thresholds
-            free[rows[right[:, j]], best[right[:, j]]] = False
-        if crowd.any():
-            on_crowd[:, j] = ~right[:, j] & (iou[crowd, j].max() >= thresholds)
-    return right, on_crowd
+def pairing_ranked(
+    pairing: Pairing, *, kind: Literal["segm", "bbox"], class_agnostic: bool, params: CocoParams
+) -> list[Ranked]:
+    """`ranked` of a pairing, at the IoUs and the most detections of ``params``."""
+    return ranked(
+        pairing.truth,
+        pairing.detections,
+        images=len(pairing.images),
+        categories=len(pairing.categories),
+        kind=kind,
+        class_agnostic=class_agnostic,
+        iou_thrs=params.iou_thrs,
+        max_dets=params.max_dets[-1],
+    )
 
 
 def average_precision(table: Sequence[Ranked], weights: np.ndarray) -> np.ndarray:

@@ -80,3 +80,9 @@ def percentiles(values: np.ndarray, level: float, filled_groups: int) -> tuple[f
         return (float("nan"), float("nan"))
     low, high = np.percentile(values, [tail, 100 - tail])
     return (float(low), float(high))
+
+
+def interval_keys(intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """``<key>/ci95_low`` and ``<key>/ci95_high``."""
+    ends = ("ci95_low", "ci95_high")
+    return {f"{key}/{end}": value for key, pair_ in intervals.items() for end, value in zip(ends, pair_, strict=True)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .coco_eval import Objects
-from .matching import photo_ious
+from .matching import coco_match, photo_ious, strongest
 
 ERRORS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 
@@ -72,7 +72,7 @@ def _blank(truth: Objects, detections: Objects) -> Causes:
 def judge(truth: Objects, detections: Objects, iou_thr: float, bg_thr: float, max_dets: int) -> Causes:
     """Causes as the text of ``error_breakdown`` has them. IoU of masks where both sides hold masks, else of boxes."""
     part = _blank(truth, detections)
-    part.error[_past(detections, max_dets)] = CUT
+    part.error[~strongest(detections, max_dets)] = CUT
     for rows, columns, iou in photo_ious(truth, detections):
         known = truth.category[rows] >= 0
         rows, iou = rows[known], iou[known]
@@ -84,17 +84,6 @@ def judge(truth: Objects, detections: Objects, iou_thr: float, bg_thr: float, ma
     return part
 
 
-def _past(detections: Objects, max_dets: int) -> np.ndarray:
-    """bool (m,): past the best ``max_dets`` of its photo and category."""
-    order = np.lexsort((-detections.score, detections.category, detections.image))
-    keys = np.column_stack([detections.image, detections.category])[order]
-    starts = np.flatnonzero(np.r_[True, (keys[1:] != keys[:-1]).any(axis=1)]) if len(order) else np.zeros(0, int)
-    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    past = np.zeros(len(order), bool)
-    past[order] = rank >= max_dets
-    return past
-
-
 def _judge_photo(
     part: Causes, rows: np.ndarray, columns: np.ndarray, iou: np.ndarray, iou_thr: float, bg_thr: float
 ) -> None:
@@ -104,7 +93,7 @@ def _judge_photo(
     own = np.where(same & ~crowd, iou, 0.0)
     other = np.where(same | crowd, 0.0, iou)
     iou_thr = min(iou_thr, 1 - 1e-10)
-    partner = _coco_match(own, iou_thr)
+    partner = coco_match(own, np.array([iou_thr]))[0]
     true = partner >= 0
     excused = ~true & (same & crowd & (iou >= iou_thr)).any(axis=0)
     own_best, other_best = own.max(axis=0), other.max(axis=0)
@@ -135,17 +124,3 @@ def _judge_photo(
     part.taken[rows] = taken
     part.missed[rows] &= ~taken
     part.missed[rows[aims]] = False
-
-
-def _coco_match(own: np.ndarray, iou_thr: float) -> np.ndarray:
-    """COCO's matching: each detection in turn (columns of ``own`` (n, m), best score first) takes the open product with
-    the highest IoU >= ``iou_thr``, the last of equals. int64 (m,): the product's row, or -1."""
-    partner = np.full(own.shape[1], -1, np.int64)
-    remaining = own.copy()
-    for j in np.flatnonzero((own >= iou_thr).any(axis=0)):
-        column = remaining[::-1, j]
-        i = len(column) - 1 - int(column.argmax())
-        if remaining[i, j] >= iou_thr:
-            partner[j] = i
-            remaining[i] = -1.0
-    return partner

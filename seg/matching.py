@@ -74,6 +74,36 @@ def greedy(iou: np.ndarray, score: np.ndarray, iou_thr: float) -> list[tuple[int
     return taken
 
 
+def strongest(detections: Objects, max_dets: int) -> np.ndarray:
+    """bool (m,): among the ``max_dets`` best of its photo and category."""
+    order = np.lexsort((-detections.score, detections.category, detections.image))
+    group = np.stack([detections.image[order], detections.category[order]])
+    starts = np.r_[True, (group[:, 1:] != group[:, :-1]).any(axis=0)] if len(order) else np.zeros(0, bool)
+    place = np.arange(len(order)) - np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    kept = np.empty(len(order), bool)
+    kept[order] = place < max_dets
+    return kept
+
+
+def coco_match(iou: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """COCOeval's matching in one photo: int64 (T, m), the row that each detection takes at each threshold, or -1.
+
+    iou: (n, m), detections by falling score, crowd regions not among the rows. A detection takes the free row of highest
+    IoU, of several equal ones the last.
+    """
+    found = np.full((len(thresholds), iou.shape[1]), -1, np.int64)
+    rows = np.arange(len(iou))[::-1]  # argmax takes the first of equals: COCO's is the last
+    free = np.ones((len(thresholds), len(rows)), bool)
+    cells = np.arange(len(thresholds))
+    for j in np.flatnonzero((iou >= thresholds.min(initial=np.inf)).any(axis=0)):
+        value = np.where(free, iou[rows, j], -1.0)
+        best = value.argmax(axis=1)
+        taken = value[cells, best] >= thresholds
+        found[taken, j] = rows[best[taken]]
+        free[cells[taken], best[taken]] = False
+    return found
+
+
 def photo_ious(truth: Objects, detections: Objects) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Per photo with both: truth rows (n,), detection rows (m,), IoU float64 (n, m).
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..datasets.errors import InputError
 from ..datasets.schema import listed
-from .ap_bootstrap import average_precision, ranked
+from .ap_bootstrap import average_precision, pairing_ranked
 from .bootstrap import bootstrap
 from .coco_eval import CocoParams, CocoResult
 from .pairing import Pairing
@@ -198,16 +198,7 @@ def _precisions(pairing: Pairing, metrics: Measured, slices: list[Slice]) -> Ite
     result = metrics.coco.get(prefix)
     tables = []
     if result is not None and any(one.photos is not None for one in slices):
-        tables = ranked(
-            pairing.truth,
-            pairing.detections,
-            images=len(pairing.images),
-            categories=len(pairing.categories),
-            kind=kind,
-            class_agnostic=prefix != kind,
-            iou_thrs=result.params.iou_thrs,
-            max_dets=result.params.max_dets[-1],
-        )
+        tables = pairing_ranked(pairing, kind=kind, class_agnostic=prefix != kind, params=result.params)
     for one in slices:
         if result is None:
             values = None

@@ -7,7 +7,7 @@ import numpy as np
 from ..attributes.joint import JointMetrics
 from ..attributes.joint_ap import JointApMetrics
 from ..attributes.joint_bootstrap import joint_ranked
-from ..seg.ap_bootstrap import Ranked, average_precision, ranked
+from ..seg.ap_bootstrap import Ranked, average_precision, pairing_ranked
 from ..seg.bootstrap import draws, group_numbers, percentiles
 from ..seg.pairing import Pairing
 
@@ -22,16 +22,7 @@ def ap_tables(pairing: Pairing, metrics: JointMetrics, joint: Mapping[str, Joint
     for prefix in (kind, f"{kind}-agnostic"):
         if prefix in metrics.coco:
             params = metrics.coco[prefix].params
-            found[prefix] = ranked(
-                pairing.truth,
-                pairing.detections,
-                images=len(pairing.images),
-                categories=len(pairing.categories),
-                kind=kind,
-                class_agnostic=prefix != kind,
-                iou_thrs=params.iou_thrs,
-                max_dets=params.max_dets[-1],
-            )
+            found[prefix] = pairing_ranked(pairing, kind=kind, class_agnostic=prefix != kind, params=params)
     return found | {f"joint/{prefix}": joint_ranked(one, len(pairing.images)) for prefix, one in joint.items()}
 
 

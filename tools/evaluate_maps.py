@@ -12,9 +12,10 @@ from rich.table import Table
 
 from ..datasets.errors import InputError
 from ..datasets.files import write_atomic
+from ..seg.bootstrap import interval_keys
 from ..seg.label_maps import semantic_from_folders
 from ..seg.semantic_eval import SemanticResult, semantic_intervals
-from .measure import defined, interval_keys
+from .measure import defined
 from .report_attributes import figure
 from .report_charts import Markup, matrix, meter, table
 

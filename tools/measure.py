@@ -14,6 +14,7 @@ from ..attributes.joint import JointConfig, JointMetrics, comparable_attributes,
 from ..attributes.joint_ap import JointApMetrics, JointApParams, JointApResult, pairing_metrics
 from ..datasets.coco import CocoFile
 from ..datasets.errors import InputError
+from ..seg.bootstrap import interval_keys
 from ..seg.coco_eval import CocoParams
 from ..seg.error_breakdown import ErrorBreakdown, error_breakdown
 from ..seg.label_maps import semantic_from_pairing
@@ -77,12 +78,6 @@ class Evaluation:
         if self.comparison is not None:
             found |= self.comparison.flat()
         return defined(found)
-
-
-def interval_keys(intervals: Mapping[str, tuple[float, float]]) -> dict[str, float]:
-    """``<key>/ci95_low`` and ``<key>/ci95_high``."""
-    ends = ("ci95_low", "ci95_high")
-    return {f"{key}/{end}": value for key, pair_ in intervals.items() for end, value in zip(ends, pair_, strict=True)}
 
 
 def defined(flat: Mapping[str, float | None]) -> dict[str, float | None]:
