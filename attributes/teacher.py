@@ -21,8 +21,15 @@ class Teacher:
     Raises InputError for a bundle of another schema or other categories than ``schema`` and ``categories``.
     """
 
-    def __init__(self, bundles: Sequence[str], schema: Schema, categories: Sequence[str]):
-        self.members = [load_attributes(read_bundle(bundle)) for bundle in bundles]
+    def __init__(
+        self,
+        bundles: Sequence[str],
+        schema: Schema,
+        categories: Sequence[str],
+        device: str | torch.device = "cpu",
+    ):
+        self.device = torch.device(device)
+        self.members = [load_attributes(read_bundle(bundle), device) for bundle in bundles]
         for name, (network, _) in zip(bundles, self.members, strict=True):
             if network.schema != schema or network.categories != list(categories):
                 raise InputError(
@@ -42,6 +49,7 @@ class Teacher:
         crops = torch.from_numpy(cut(network.config.crop_px, network.config.grow)).permute(0, 3, 1, 2)
         batches = []
         for some in crops.split(_BATCH):
+            some = some.to(self.device)
             straight, mirrored = decoder.probabilities(network(some)), decoder.probabilities(network(some.flip(3)))
             batches.append({name: (straight[name] + mirrored[name]) / 2 for name in straight})
         return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}

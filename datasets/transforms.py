@@ -56,6 +56,7 @@ def train_transform(
     colour_safe: bool,
     crop: bool = True,
     margin: float = 1.0,
+    light_cast: float = 0.0,
     seed: int | None = None,
 ) -> A.Compose:
     """Random crop or scale, rotation and flips; brightness and jitter; Gaussian or median blur: to size_px x size_px.
@@ -63,8 +64,9 @@ def train_transform(
     ``colour_safe``: for samples that train a colour head; changes of brightness only, made so that hue and saturation
     stay. ``crop``: True shows a random part of the photo (segmentation); False keeps the whole and varies it mildly
     (crops of instances, already cut). ``margin``: with ``crop=False``, inputs that show this many times the width that
-    the network will see (so that rotation and zoom have something to show at the rim). ``strength`` "none" is
-    ``eval_transform``, with the margin cut off. Where nothing is known the image is GROUND and the mask 0.
+    the network will see (so that rotation and zoom have something to show at the rim). ``light_cast``: above 0, photos
+    are seen under other lamps too, see `LightCast`. ``strength`` "none" is ``eval_transform``, with the margin cut off.
+    Where nothing is known the image is GROUND and the mask 0.
 
     Two transforms with the same ``seed`` give the same sequence. In a DataLoader's workers the generator starts from
     the worker's own seed (and ``seed``): workers and epochs differ, and ``torch.manual_seed`` repeats a run.
@@ -78,7 +80,8 @@ def train_transform(
         raise InputError(f"augmentation strength {strength!r}; expected one of none, {', '.join(_PRESETS)}")
     preset = _PRESETS[strength]
     photometric = _colour_safe(preset) if colour_safe else _photometric(preset)
-    return SeededCompose([*_geometric(preset, size_px, crop, margin), *photometric, _blur(preset)], seed=seed)
+    cast = [LightCast(light_cast, p=0.8)] if light_cast else []
+    return SeededCompose([*_geometric(preset, size_px, crop, margin), *photometric, *cast, _blur(preset)], seed=seed)
 
 
 def instance_transform(
@@ -199,6 +202,32 @@ class ValueCurve(A.ImageOnlyTransform):
 
     def get_transform_init_args_names(self) -> tuple[str, ...]:
         return ("gamma", "brightness", "shade")
+
+
+class LightCast(A.ImageOnlyTransform):
+    """The whole photo under another lamp: von Kries gains in linear light, warm to cool along red and blue, a third as far
+    along green; the largest gain is 1, so nothing clips. ``strength``: the largest |log gain|.
+
+    It moves hues, yet is safe where names of colours allow for the light of the photo: product and ground move together.
+    """
+
+    def __init__(self, strength: float, p: float):
+        super().__init__(p=p)
+        self.strength = strength
+
+    def get_params(self) -> dict[str, np.ndarray]:
+        draw = self.py_random.uniform
+        warm, green = draw(-self.strength, self.strength), draw(-self.strength, self.strength) / 3
+        logs = np.array([warm, green, -warm])
+        return {"gains": np.exp(logs - logs.max())}
+
+    def apply(self, img: np.ndarray, gains: np.ndarray, **_) -> np.ndarray:
+        # A gain in linear light is a factor gain ** (1 / 2.4) of the sRGB value, but for its darkest part.
+        table = np.arange(256)[:, None] * gains ** (1 / 2.4)
+        return cv2.LUT(img, np.rint(table).astype(np.uint8)[None])
+
+    def get_transform_init_args_names(self) -> tuple[str, ...]:
+        return ("strength",)
 
 
 class ScaleJitter(A.DualTransform):

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, RandomSampler
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, DistributedSampler, RandomSampler
 
 from ..datasets.errors import InputError
 from ..datasets.files import atomic_path
@@ -28,6 +28,9 @@ class LoopConfig:
     """How to train; the same for every task."""
 
     epochs: int = 40
+    passes: int = 1
+    """Passes over the data that make one epoch. More than one where the data is small and the device quick: every epoch
+    starts the loading processes anew."""
     batch_size: int = 16
     """Of one process; with torchrun the whole batch is this times the number of processes."""
     lr: float = 1e-3
@@ -73,6 +76,7 @@ def fit(
     epochs stay.
     """
     rank, world, device = start(config)
+    data = ConcatDataset([*getattr(data, "datasets", [data])] * config.passes)
     task.to(device, memory_format=torch.channels_last)
     freeze_stages(task.encoder, config.freeze_stages)
     loader, steps = make_loader(data, config, rank, world, collate)
@@ -127,8 +131,8 @@ def fit(
 
 def start(config: LoopConfig) -> tuple[int, int, torch.device]:
     """Join torchrun's processes, if it started us. Returns rank, number of processes, device."""
-    if config.epochs < 1 or config.batch_size < 1 or config.eval_every < 1:
-        raise InputError("--loop.epochs, --loop.batch-size and --loop.eval-every must be 1 or more")
+    if min(config.epochs, config.passes, config.batch_size, config.eval_every) < 1:
+        raise InputError("--loop.epochs, --loop.passes, --loop.batch-size and --loop.eval-every must be 1 or more")
     if config.lr <= 0 or not 0 <= config.ema_decay < 1:
         raise InputError("--loop.lr must be above 0 and --loop.ema-decay in [0, 1)")
     use_cuda = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())

@@ -1,7 +1,9 @@
 """Train the attribute network on COCO annotations with attributes; writes a bundle."""
 
+import os
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ from ..attributes.losses import AttributeLossConfig, AttributeTask
 from ..attributes.network import AttributeConfig, AttributeNetwork
 from ..attributes.targets import UNKNOWN, distributions, encode, number_scales
 from ..attributes.teacher import Teacher
-from ..datasets.coco import CocoFile, annotation_rle
+from ..datasets.coco import Annotation, CocoFile, Image, annotation_rle
 from ..datasets.errors import InputError
 from ..datasets.torch_datasets import AttributeDataset, load_photo
 from ..datasets.transforms import train_transform
@@ -51,6 +53,9 @@ class TrainAttributes:
     augment: Literal["none", "light", "medium", "strong"] = "strong"
     mask_jitter: float = 0.04
     """Grow or shrink training masks at random by up to this share of the crop: a segmenter's masks are not perfect."""
+    light_cast: float = 0.0
+    """Tint training photos, product and ground alike, as other lamps would: gains of red and blue in linear light up to
+    e to the power of this. 0.15 is a mild one. Colours are named "allowing for the light", so their names stay."""
     encoder_weights: str = "none"
     """none, imagenet (downloaded by timm), or a .safetensors FILE."""
     init: str | None = None
@@ -81,7 +86,8 @@ def train_attributes(config: TrainAttributes) -> Path:
                 f"{path}: its attribute_schema is not that of {config.data[0]}; merge or edit the files first"
             )
     unlabeled = [open_coco(path, config.images) for path in config.unlabeled]
-    teacher = Teacher(config.teacher, schema, categories)
+    rank, _, device = start(config.loop)
+    teacher = Teacher(config.teacher, schema, categories, device)
     cached_px = round(config.model.crop_px * _CACHE_MARGIN)
     grow = config.model.grow + (_CACHE_MARGIN - 1) / 2
     train = [instance_crops(coco, folder, cached_px, grow) for coco, folder in files]
@@ -98,7 +104,12 @@ def train_attributes(config: TrainAttributes) -> Path:
     val_targets = encode(val_annotations, _names(val_coco), schema, categories)
     # A head reads colour from the same pixels as every other head: where one trains, hue stays as it is.
     transform = train_transform(
-        config.model.crop_px, config.augment, colour_safe=True, crop=False, margin=_CACHE_MARGIN
+        config.model.crop_px,
+        config.augment,
+        colour_safe=True,
+        crop=False,
+        margin=_CACHE_MARGIN,
+        light_cast=config.light_cast,
     )
     data = AttributeDataset(crops, targets, transform, mask_jitter=config.mask_jitter)
 
@@ -112,7 +123,6 @@ def train_attributes(config: TrainAttributes) -> Path:
         f"{len(data)} instances to train on, {len(val_crops)} to validate; {parameters:.2f} M parameters",
         file=sys.stderr,
     )
-    rank, _, device = start(config.loop)
 
     def evaluate(trained: AttributeTask) -> dict[str, float]:
         logits = predict_logits(trained.model, val_crops, device)
@@ -148,18 +158,22 @@ def _crops(coco: CocoFile, images_dir: Path, size_px: int, grow: float) -> np.nd
 def instance_crops(coco: CocoFile, images_dir: Path, size_px: int, grow: float) -> tuple[np.ndarray, list]:
     """Crops uint8 (n, size_px, size_px, 4) under the true masks, and their annotations. Crowds, and annotations
     without a mask, are left out."""
-    crops, kept = [], []
-    for image in track(coco.images, "cutting crops", disable=not sys.stderr.isatty()):
-        annotations = [a for a in coco.annotations_by_image[image.id] if not a.iscrowd and a.segmentation]
+    by_image = coco.annotations_by_image  # cached: built here once, not by every thread
+
+    def cut(image: Image) -> list[tuple[np.ndarray, Annotation]]:
+        annotations = [a for a in by_image[image.id] if not a.iscrowd and a.segmentation]
         photo = load_photo(image, images_dir) if annotations else None
-        for annotation in annotations:
-            segment = segment_from_rle(annotation_rle(annotation, image))
-            if segment is not None:
-                crops.append(cut_one(photo, segment, size_px, grow))
-                kept.append(annotation)
-    if not crops:
+        segments = [segment_from_rle(annotation_rle(a, image)) for a in annotations]
+        pairs = zip(segments, annotations, strict=True)
+        return [(cut_one(photo, segment, size_px, grow), a) for segment, a in pairs if segment is not None]
+
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:  # decoding and resizing leave Python's lock
+        found = pool.map(cut, coco.images)
+        shown = track(found, "cutting crops", len(coco.images), disable=not sys.stderr.isatty())
+        pairs = [pair for image in shown for pair in image]
+    if not pairs:
         raise InputError(f"{images_dir}: the COCO file has no annotation with a mask; expected at least one")
-    return np.stack(crops), kept
+    return np.stack([crop for crop, _ in pairs]), [annotation for _, annotation in pairs]
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from segattr.datasets.errors import InputError
 from segattr.datasets.transforms import (
     GROUND,
+    LightCast,
     content_size,
     eval_transform,
     instance_transform,
@@ -158,6 +159,23 @@ def some(transform, n=6):
 
 def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_another_lamp_tints_every_pixel_alike_and_in_linear_light_by_no_more_than_asked():
+    image = np.repeat(np.arange(30, 256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    gains = []
+    for seed in range(20):
+        seen = LightCast(0.3, p=1.0)
+        seen.set_random_seed(seed)
+        tinted = seen(image=image)["image"].astype(float)
+        assert (tinted <= image).all()  # nothing clips
+        linear = ((tinted + 0.0) / 255) ** 2.4 / (image / 255) ** 2.4  # sRGB's curve above its darkest part, roughly
+        assert np.ptp(linear[0, 100:], axis=0).max() < 0.02
+        gains.append(linear[0, -1])
+    logs = np.log(gains)
+    warm = logs[:, 0] - logs[:, 2]
+    assert warm.min() < -0.2 and warm.max() > 0.2 and np.abs(warm).max() <= 2 * 0.3 + 0.02
+    assert "LightCast" in str(train_transform(48, "light", colour_safe=True, light_cast=0.3))
 
 
 def test_one_seed_one_sequence():

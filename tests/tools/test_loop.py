@@ -5,12 +5,13 @@ import math
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from segattr.datasets.errors import InputError
 from segattr.tools.loop import LoopConfig, fit, lr_schedule, parameter_groups
@@ -116,6 +117,20 @@ def test_two_workers_give_the_same_batches_each_run(tmp_path):
     a = fit(Regression(), Line(), config(epochs=2, workers=2), tmp_path / "a", score, "good")
     b = fit(Regression(), Line(), config(epochs=2, workers=2), tmp_path / "b", score, "good")
     assert torch.equal(weights(a), weights(b))
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_an_epoch_of_several_passes_sees_every_sample_that_often(tmp_path, parts):
+    seen = Counter()
+
+    class Counted(Line):
+        def __getitem__(self, index):
+            seen[index] += 1
+            return super().__getitem__(index)
+
+    data = Counted() if parts == 1 else ConcatDataset([Counted()] * parts)
+    fit(Regression(), data, config(epochs=2, passes=3, batch_size=8, workers=0), tmp_path, score, "good")
+    assert set(seen.values()) == {2 * 3 * parts} and len(seen) == 64
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_epoch(tmp_path):
