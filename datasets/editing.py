@@ -1,8 +1,8 @@
-"""Work on whole COCO files: count, split, merge. Nothing here changes the files it is given."""
+"""Work on whole COCO files: count, split, fold, sample, merge. Nothing here changes the files it is given."""
 
 import posixpath
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,12 +125,49 @@ def split(
                 f"{name} would be empty: {len(coco.images)} images in {len(groups)} groups cannot give it a share of "
                 f"{shares[name]:g}; ask for a larger share, or group by a key with more values."
             )
-        parts[name] = replace(
-            coco,
-            images=[image for image in coco.images if image.id in ids],
-            annotations=[a for a in coco.annotations if a.image_id in ids],
-        )
+        parts[name] = _part(coco, ids)
     return parts
+
+
+def folds(coco: CocoFile, count: int, *, group_by: str | None = None, seed: int = 0) -> list[tuple[CocoFile, CocoFile]]:
+    """Cut a file into ``count`` folds for cross-validation: (all the other folds, this fold) for each.
+
+    Every photo is in exactly one second part, no group of photos in both parts of a fold. Groups, evenness and seed are
+    those of `split`. Raises InputError for fewer than two folds, fewer groups than folds, or an image that lacks the key.
+    """
+    groups = _groups(coco, group_by)
+    if not 2 <= count <= len(groups):
+        raise InputError(
+            f"{count} folds of {len(coco.images)} images in {len(groups)} groups; expected at least 2 folds, and no "
+            "more than there are groups: ask for fewer, or group by a key with more values."
+        )
+    fold_of = _assign(coco, groups, [1 / count] * count, seed)
+    inside = [{id_ for id_, fold in fold_of.items() if fold == number} for number in range(count)]
+    return [(_part(coco, fold_of.keys() - ids), _part(coco, ids)) for ids in inside]
+
+
+def sample(coco: CocoFile, images: int, *, group_by: str | None = None, seed: int = 0) -> CocoFile:
+    """About ``images`` photos of a file, for the figures of a model against the number of photos that it learned from.
+
+    Whole groups (as in `split`) in an order that the seed draws, as many as come nearest to ``images``, at least one:
+    with one seed a smaller sample is contained in every larger one. Raises InputError for a number below 1 or above that
+    of the file, or an image that lacks the key.
+    """
+    if not 1 <= images <= len(coco.images):
+        raise InputError(f"a sample of {images} images; expected 1 to {len(coco.images)}, as many as the file has.")
+    groups = _groups(coco, group_by)
+    random.Random(seed).shuffle(groups)
+    miss = np.abs(np.cumsum([len(group) for group in groups]) - images)
+    return _part(coco, {image.id for group in groups[: int(miss.argmin()) + 1] for image in group})
+
+
+def _part(coco: CocoFile, ids: Set[int]) -> CocoFile:
+    """Some images with their annotations, in the order of the file."""
+    return replace(
+        coco,
+        images=[image for image in coco.images if image.id in ids],
+        annotations=[a for a in coco.annotations if a.image_id in ids],
+    )
 
 
 def _groups(coco: CocoFile, group_by: str | None) -> list[list[Image]]:

@@ -1,4 +1,4 @@
-"""`segattr data`: validate, stats, split, merge, convert, synth, compose: work on COCO files."""
+"""`segattr data`: validate, stats, split, sample, merge, relabel, convert, synth, compose: work on COCO files."""
 
 import dataclasses
 import sys
@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import msgspec
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from ..datasets.coco import CocoFile, read_coco, write_coco
-from ..datasets.editing import AttributeStats, Stats, merge, rebase, split, stats
+from ..datasets.editing import folds, merge, rebase, sample, split, stats
 from ..datasets.errors import InputError
 from ..datasets.relabel import read_meanings, relabel
 from ..datasets.validate import find_defects
+from .data_tables import stats_tables
 
 Paths = tyro.conf.Positional[tuple[Path, ...]]
 
@@ -50,20 +50,44 @@ class StatsConfig:
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """Cut a file into train, val and test, whole groups each, sizes and categories as even as groups allow."""
+    """Cut a file into train, val and test, or into folds, whole groups each, sizes and categories as even as groups
+    allow."""
 
     file: tyro.conf.Positional[Path]
     """A COCO file."""
     out: Path | None = None
-    """Folder of train.json, val.json, test.json. Left out: FILE.train.json, ... beside the file."""
+    """Folder of train.json, val.json, test.json (or fold0.train.json, fold0.val.json, ...). Left out: FILE.train.json,
+    ... beside the file."""
     val: float = 0.2
     """Share of the images for validation, 0 for no such part."""
     test: float = 0.0
     """Share of the images for the test, 0 for no such part."""
+    folds: int | None = None
+    """In the place of --val and --test: so many folds for cross-validation; every photo is in one fold's val part."""
     group_by: str | None = None
     """A key of the images (source_id, product, ...): equal values stay in one part."""
     seed: int = 0
     """The same seed gives the same parts."""
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """Take some photos of a file, whole groups each: how good does a model get with so many?
+
+    Groups are drawn one after the other until another would lead away from the number asked for. With the same seed a
+    smaller sample is contained in every larger one.
+    """
+
+    file: tyro.conf.Positional[Path]
+    """A COCO file."""
+    images: int
+    """How many photos; with groups, about as many."""
+    out: Path
+    """The file to write."""
+    group_by: str | None = None
+    """A key of the images (source_id, product, ...): equal values come together or not at all."""
+    seed: int = 0
+    """The same seed draws the groups in the same order."""
 
 
 @dataclass(frozen=True)
@@ -118,33 +142,54 @@ def show_stats(config: StatsConfig) -> int:
         print(msgspec.json.format(msgspec.json.encode(found)).decode())
         return 0
     console = Console()
-    for table in _tables(found, config.file):
+    for table in stats_tables(found, config.file):
         console.print(table, "")
     return 0
 
 
 def split_file(config: SplitConfig) -> int:
+    coco = read_coco(config.file)
+    parts = _parts(config, coco)
+    folder = config.file.parent if config.out is None else config.out
+    prefix = f"{config.file.stem}." if config.out is None else ""
+    _write_parts({folder / f"{prefix}{name}.json": part for name, part in parts.items()}, coco, config.file)
+    return 0
+
+
+def _parts(config: SplitConfig, coco: CocoFile) -> dict[str, CocoFile]:
+    """Name -> part: those of the shares, or train and val of every fold."""
+    if config.folds is not None:
+        if (config.val, config.test) != (SplitConfig.val, SplitConfig.test):
+            raise InputError("--folds makes its own parts; leave out --val and --test.")
+        cut = folds(coco, config.folds, group_by=config.group_by, seed=config.seed)
+        return {f"fold{i}.{name}": pair[k] for i, pair in enumerate(cut) for k, name in enumerate(("train", "val"))}
     if not (config.val >= 0 and config.test >= 0 and 0 < config.val + config.test < 1):
         raise InputError(
             f"--val {config.val:g} and --test {config.test:g}: expected shares of 0 or more, in all above 0 and below 1."
         )
-    coco = read_coco(config.file)
     shares = {"train": 1 - config.val - config.test, "val": config.val, "test": config.test}
-    parts = split(coco, {k: v for k, v in shares.items() if v > 0}, group_by=config.group_by, seed=config.seed)
-    folder = config.file.parent if config.out is None else config.out
-    prefix = f"{config.file.stem}." if config.out is None else ""
-    targets = {name: folder / f"{prefix}{name}.json" for name in parts}
-    _refuse_overwriting([config.file], targets.values())
+    return split(coco, {k: v for k, v in shares.items() if v > 0}, group_by=config.group_by, seed=config.seed)
+
+
+def sample_file(config: SampleConfig) -> int:
+    coco = read_coco(config.file)
+    taken = sample(coco, config.images, group_by=config.group_by, seed=config.seed)
+    _write_parts({config.out: taken}, coco, config.file)
+    return 0
+
+
+def _write_parts(parts: dict[Path, CocoFile], whole: CocoFile, source: Path) -> None:
+    """Write parts of a file, and say how much is in them."""
+    _refuse_overwriting([source], parts)
     note = None
-    for name, part in parts.items():
-        moved, note = _moved(part, config.file.parent, folder)
-        write_coco(targets[name], moved)
-        share = len(part.images) / len(coco.images)
+    for target, part in parts.items():
+        moved, note = _moved(part, source.parent, target.parent)
+        write_coco(target, moved)
+        share = len(part.images) / len(whole.images)
         counted = f"{_count(len(part.images), 'image')} ({share:.1%}), {_count(len(part.annotations), 'annotation')}"
-        print(f"{targets[name]}: {counted}")
+        print(f"{target}: {counted}")
     if note:
         print(note)
-    return 0
 
 
 def merge_files(config: MergeConfig) -> int:
@@ -208,55 +253,6 @@ def _moved(coco: CocoFile, old_dir: Path, new_dir: Path) -> tuple[CocoFile, str 
     return coco, f"The photos are not under {new_dir}: file_name stays relative to {old_dir}; use --images {old_dir}"
 
 
-def _tables(found: Stats, file: Path) -> Iterator[Table]:
-    head = _table(file.name, "count")
-    head.add_row("images", f"{found.images:,}")
-    head.add_row("  without an annotation", f"{found.images_without_annotation:,}")
-    head.add_row("annotations", f"{found.annotations:,}")
-    head.add_row("  crowds", f"{found.crowds:,}")
-    head.add_row("  a box only, no mask", f"{found.box_only:,}")
-    yield head
-    yield _counts("category", found.categories, found.annotations)
-    for name, attribute in found.attributes.items():
-        yield _attribute_table(name, attribute, found.annotations)
-    if found.area_px:
-        sizes = _table("mask area", "px", "% of the photo")
-        for mark, px in found.area_px.items():
-            sizes.add_row(mark, f"{px:,.0f}", f"{found.area_share[mark]:.1%}")
-        yield sizes
-
-
-def _attribute_table(name: str, attribute: AttributeStats, annotations: int) -> Table:
-    if attribute.numbers:
-        table = _table(f"{name} (number)", "value")
-        for mark, value in attribute.numbers.items():
-            table.add_row(mark, f"{value:g}")
-        table.add_row("missing", f"{attribute.missing:,}", style="dim")
-        return table
-    table = _counts(f"{name} ({attribute.kind})", attribute.values, annotations)
-    table.add_row("missing", f"{attribute.missing:,}", _share(attribute.missing, annotations), style="dim")
-    return table
-
-
-def _counts(title: str, counts: dict[str, int], whole: int) -> Table:
-    table = _table(title, "count", "of annotations")
-    for name, count in counts.items():
-        table.add_row(name, f"{count:,}", _share(count, whole))
-    return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column(title, min_width=24, overflow="fold")
-    for column in columns:
-        table.add_column(column, justify="right")
-    return table
-
-
-def _share(count: int, whole: int) -> str:
-    return f"{count / whole:.1%}" if whole else ""
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -300,7 +296,8 @@ def _compose(argv: Sequence[str]) -> int:
 VERBS: dict[str, tuple[type, Callable[[Any], int], str]] = {
     "validate": (ValidateConfig, validate, "list everything that is wrong with COCO files"),
     "stats": (StatsConfig, show_stats, "count images, categories, attribute values, mask sizes"),
-    "split": (SplitConfig, split_file, "cut a file into train, val, test; groups stay whole"),
+    "split": (SplitConfig, split_file, "cut a file into train, val, test, or into folds; groups stay whole"),
+    "sample": (SampleConfig, sample_file, "take some photos of a file; groups stay whole"),
     "merge": (MergeConfig, merge_files, "make one file of several, ids from 1"),
     "relabel": (RelabelConfig, relabel_file, "put a file into another catalog's categories and schema"),
 }

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segattr.datasets.coco import Annotation, Category, CocoFile, Image, read_coco, write_coco
-from segattr.datasets.editing import merge, rebase, split, stats
+from segattr.datasets.editing import folds, merge, rebase, sample, split, stats
 from segattr.datasets.errors import InputError
 from segattr.datasets.schema import Attribute, Schema
 from segattr.datasets.validate import find_defects
@@ -131,6 +131,72 @@ def test_a_missing_key_and_an_empty_part_are_explained():
         split(coco, {"train": 0.8, "val": 0.2}, group_by="source_id")
     with pytest.raises(InputError, match="would be empty: 6 images in 2 groups"):
         split(coco, {"train": 0.8, "val": 0.1, "test": 0.1}, group_by="who")
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes=st.lists(st.integers(1, 12), min_size=2, max_size=25), count=st.integers(2, 6), seed=st.integers(0, 5))
+def test_every_photo_is_in_one_fold_and_no_group_on_both_sides(sizes, count, seed):
+    coco = grouped(sizes)
+    if count > len(sizes):
+        with pytest.raises(InputError, match=f"{count} folds of {sum(sizes)} images in {len(sizes)} groups"):
+            folds(coco, count, group_by="who", seed=seed)
+        return
+    cut = folds(coco, count, group_by="who", seed=seed)
+    assert sorted(i.id for _, val in cut for i in val.images) == [i.id for i in coco.images]
+    for train, val in cut:
+        assert sorted(i.id for part in (train, val) for i in part.images) == [i.id for i in coco.images]
+        assert not {i.extra["who"] for i in train.images} & {i.extra["who"] for i in val.images}
+        for part in (train, val):
+            ids = {image.id for image in part.images}
+            assert ids and part.annotations == [a for a in coco.annotations if a.image_id in ids]
+        assert abs(len(val.images) - len(coco.images) / count) <= max(sizes) + 1
+    assert cut == folds(coco, count, group_by="who", seed=seed)
+
+
+def test_folds_share_out_the_categories_evenly():
+    coco = grouped([1] * 500, categories=4)
+    for i, a in enumerate(coco.annotations):
+        a.category_id = 1 if i % 25 == 0 else 2 + i % 3
+    for _, val in folds(coco, 5):
+        counts = Counter(a.category_id for a in val.annotations)
+        assert len(val.images) == 100 and counts[1] == 4
+        assert all(31 <= counts[c] <= 33 for c in (2, 3, 4))
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1])
+def test_fewer_than_two_folds_are_refused(count):
+    with pytest.raises(InputError, match="expected at least 2 folds"):
+        folds(grouped([1] * 10), count)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes=st.lists(st.integers(1, 12), min_size=1, max_size=20), seed=st.integers(0, 5), data=st.data())
+def test_a_sample_is_whole_groups_and_part_of_every_larger_one(sizes, seed, data):
+    coco = grouped(sizes)
+    small, large = sorted(data.draw(st.integers(1, sum(sizes))) for _ in range(2))
+    less, more = (sample(coco, n, group_by="who", seed=seed) for n in (small, large))
+    assert {i.id for i in less.images} <= {i.id for i in more.images}
+    for part, asked in ((less, small), (more, large)):
+        groups = Counter(i.extra["who"] for i in part.images)
+        assert groups and all(sizes[group] == n for group, n in groups.items())
+        assert abs(len(part.images) - asked) < max(sizes)
+        assert [i.id for i in part.images] == sorted(i.id for i in part.images)
+        assert {a.image_id for a in part.annotations} == {i.id for i in part.images}
+    assert len(sample(coco, small, seed=seed).images) == small  # photo by photo: exactly
+
+
+def test_a_sample_comes_as_near_as_whole_groups_can_and_follows_the_seed():
+    coco = grouped([10] * 10)
+    sizes = [len(sample(coco, n, group_by="who").images) for n in (1, 14, 16, 25, 26, 100)]
+    assert sizes == [10, 10, 20, 20, 30, 100]
+    drawn = [[i.id for i in sample(grouped([1] * 60), 10, seed=s).images] for s in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.parametrize("images", [-1, 0, 11])
+def test_a_sample_of_none_or_of_more_than_there_are_is_refused(images):
+    with pytest.raises(InputError, match="expected 1 to 10"):
+        sample(grouped([1] * 10), images)
 
 
 @pytest.mark.real

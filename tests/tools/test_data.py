@@ -120,6 +120,35 @@ def test_split_refuses_shares_that_are_none(file, flags, capsys):
     assert "expected shares" in capsys.readouterr().err
 
 
+def test_split_into_folds(file, tmp_path, capsys):
+    assert data("split", file, "--folds", "3", "--group-by", "who", "--out", tmp_path) == 0
+    assert "fold2.val.json: " in capsys.readouterr().out
+    vals = [read_coco(tmp_path / f"fold{i}.val.json") for i in range(3)]
+    assert sorted(i.id for val in vals for i in val.images) == list(range(1, 11))
+    train = read_coco(tmp_path / "fold0.train.json")
+    assert {i.id for i in train.images} == {i.id for val in vals[1:] for i in val.images}
+    assert all((tmp_path / image.file_name).exists() for image in train.images)
+
+
+def test_folds_and_shares_do_not_go_together(file, capsys):
+    assert data("split", file, "--folds", "3", "--val", "0.3") == 2
+    assert "leave out --val and --test" in capsys.readouterr().err
+    assert [p.name for p in file.parent.glob("*.json")] == ["all.json"]
+
+
+def test_samples_are_nested_and_their_names_follow_the_file(file, tmp_path, capsys):
+    for images in (4, 6):
+        out = tmp_path / f"some{images}.json"
+        assert data("sample", file, "--images", images, "--group-by", "who", "--seed", 3, "--out", out) == 0
+    assert "some6.json: 6 images (60.0%), 6 annotations" in capsys.readouterr().out
+    four, six = (read_coco(tmp_path / f"some{n}.json") for n in (4, 6))
+    assert {i.file_name for i in four.images} < {i.file_name for i in six.images}
+    assert all((tmp_path / image.file_name).exists() for image in six.images)
+    assert data("sample", file, "--images", 11, "--out", tmp_path / "x.json") == 2
+    assert data("sample", file, "--images", 5, "--out", file) == 2
+    assert "would overwrite" in capsys.readouterr().err
+
+
 def test_split_does_not_overwrite_its_source(file, capsys):
     source = file.rename(file.parent / "train.json")
     assert data("split", source, "--out", source.parent) == 2
