@@ -43,6 +43,8 @@ class AttributeConfig:
     colour_statistics: bool = False
     """Add to every head's logits those of a small network that sees quantiles of the colours in and around the mask."""
     dropout: float = 0.3
+    drop_path: float = 0.0
+    """Stochastic depth of the encoder while training, for long trainings on few photos; not every encoder has it."""
 
 
 def head_sizes(schema: Schema, categories: list[str]) -> dict[str, int]:
@@ -149,11 +151,13 @@ def _build_encoder(config: AttributeConfig, weights: str) -> nn.Module:
             features_only=True,
             in_chans=4,
             out_indices=config.stages,
+            **({"drop_path_rate": config.drop_path} if config.drop_path else {}),
         )
-    except (RuntimeError, ValueError, KeyError, IndexError, AssertionError) as error:
+    except (RuntimeError, ValueError, KeyError, IndexError, AssertionError, TypeError) as error:
         raise InputError(
             f"no encoder {config.encoder!r} with feature maps {config.stages}: {error}; expected a timm model that "
-            "supports features_only (--model.encoder) and indices of its feature maps (--model.stages)"
+            "supports features_only (--model.encoder), indices of its feature maps (--model.stages), and --model.drop-path "
+            "only where it has stochastic depth"
         ) from error
     if weights not in ("none", "imagenet"):
         load_encoder(encoder, weights)
