@@ -1,4 +1,4 @@
-"""`segattr data`: validate, stats, split, sample, merge, relabel, convert, synth, compose: work on COCO files."""
+"""`segattr data`: validate, stats, split, sample, merge, relabel, convert, synth, compose, refabric."""
 
 import dataclasses
 import sys
@@ -292,6 +292,26 @@ def _compose(argv: Sequence[str]) -> int:
     return 0
 
 
+def _refabric(argv: Sequence[str]) -> int:
+    from ..datasets.refabric import RefabricConfig, refabric
+
+    @dataclass(frozen=True)
+    class Refabric:
+        """Give products of a COCO file other fabrics: outline, folds, ground and light stay; colour, pattern, material
+        are drawn, with exact labels; written as COCO."""
+
+        file: tyro.conf.Positional[Path]
+        """COCO file with masks, and color and pattern among its attributes."""
+        out: Path
+        """Folder of catalog.json and images/; made where it is missing."""
+        config: Annotated[RefabricConfig, tyro.conf.arg(name="")] = dataclasses.field(default_factory=RefabricConfig)
+
+    asked = tyro.cli(Refabric, args=argv, prog="segattr data refabric")
+    print(f"{refabric(asked.file, asked.config, asked.out)}: {_count(asked.config.images, 'image')}")
+    return 0
+
+
+DRAWERS = {"synth": _synth, "compose": _compose, "refabric": _refabric}
 # verb -> (config, program, one line of help)
 VERBS: dict[str, tuple[type, Callable[[Any], int], str]] = {
     "validate": (ValidateConfig, validate, "list everything that is wrong with COCO files"),
@@ -308,7 +328,8 @@ def usage() -> str:
     lines += [f"  {verb:<9} {text}" for verb, (_, _, text) in VERBS.items()]
     lines.append("  convert   read other datasets' files, write for other tools")
     lines.append("  synth     draw a catalog with exact masks and attributes")
-    return "\n".join([*lines, "  compose   scenes of several products, from cut-outs of a file"])
+    lines.append("  compose   scenes of several products, from cut-outs of a file")
+    return "\n".join([*lines, "  refabric  photos whose product wears another colour, pattern, material"])
 
 
 @contextmanager
@@ -327,8 +348,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     verb, rest = argv[0], list(argv[1:])
     with _plain_warnings():
-        if verb in ("synth", "compose"):
-            return (_synth if verb == "synth" else _compose)(rest)
+        if verb in DRAWERS:
+            return DRAWERS[verb](rest)
         if verb == "convert":
             from .convert import ConvertConfig as config
             from .convert import convert as program
@@ -336,7 +357,7 @@ def main(argv: Sequence[str]) -> int:
             config, program, _ = VERBS[verb]
         else:
             raise InputError(
-                f"no verb {verb!r} in segattr data; expected one of {', '.join(VERBS)}, convert, synth, compose."
+                f"no verb {verb!r} in segattr data; expected one of {', '.join([*VERBS, 'convert', *DRAWERS])}."
             )
         asked = tyro.cli(config, args=rest, prog=f"segattr data {verb}")
         try:

@@ -185,10 +185,15 @@ def choose_colours(rng: np.random.Generator, pattern: str, material: str) -> lis
     return names
 
 
-def choose_pattern(rng: np.random.Generator, category: str, material: str) -> str:
+def pattern_weights(category: str, material: str) -> dict[str, float]:
+    """Weight of every pattern that goes with a product of ``category`` made of ``material``."""
     weights = dict(PATTERNS_OF_MATERIAL.get(material, ANY_PATTERN))
     if category in NO_GRAPHIC:
         weights.pop("graphic", None)
     if category in FEW_WILD:
         weights = {name: w * (0.2 if name in ("camouflage", "animal") else 1) for name, w in weights.items()}
-    return draw_weighted(rng, weights)
+    return weights
+
+
+def choose_pattern(rng: np.random.Generator, category: str, material: str) -> str:
+    return draw_weighted(rng, pattern_weights(category, material))

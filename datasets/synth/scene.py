@@ -1,5 +1,6 @@
 """One picture: ground, products in their places, shadows, light, camera."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -145,18 +146,23 @@ def _hanger(rng: np.random.Generator, picture: np.ndarray, placed: Placed) -> No
         cv2.polylines(picture, [pixels], False, colour, max(1, round(width * pose.scale)), cv2.LINE_AA, 4)
 
 
+def named_colours(names: Sequence[str], areas: np.ndarray) -> list[str]:
+    """The colours that a label names, largest area first; ``areas[i]`` px are of ``names[i]``, which may repeat."""
+    by_name: dict[str, int] = {}
+    for name, area in zip(names, areas, strict=False):
+        by_name[name] = by_name.get(name, 0) + int(area)
+    ranked = sorted(by_name.items(), key=lambda item: -item[1])
+    named = [name for name, area in ranked if area >= LEAST_SHARE * areas.sum()][:MOST_COLOURS]
+    return named or [ranked[0][0]]
+
+
 def attributes_of(product: Product, label: np.ndarray, seen: np.ndarray) -> dict[str, Any]:
     """The true attributes of the visible part ``seen`` (bool, as ``label``).
 
     Colours by counting pixels, largest area first. A pattern that does not show in the visible part is not stated.
     """
     areas = np.bincount(label[seen], minlength=len(product.names))
-    by_name: dict[str, int] = {}
-    for name, area in zip(product.names, areas, strict=False):
-        by_name[name] = by_name.get(name, 0) + int(area)
-    ranked = sorted(by_name.items(), key=lambda item: -item[1])
-    named = [name for name, area in ranked if area >= LEAST_SHARE * areas.sum()][:MOST_COLOURS]
-    attributes: dict[str, Any] = {"color": named or [ranked[0][0]]}
+    attributes: dict[str, Any] = {"color": named_colours(product.names, areas)}
     if product.pattern == "solid" or _pattern_shows(product, areas):
         attributes["pattern"] = product.pattern
     attributes["material"] = product.material
