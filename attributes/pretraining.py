@@ -14,6 +14,7 @@ from .network import AttributeConfig, CropEncoder
 from .targets import UNKNOWN
 
 _INVARIANCE, _VARIANCE, _COVARIANCE = 25.0, 25.0, 1.0  # the paper's weights
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 _TEMPERATURE = 0.07  # of the votes of neighbours (Wu et al., "Instance Discrimination", 2018)
 
 
@@ -36,9 +37,10 @@ class ViewPairs(AttributeDataset):
 class PretrainingTask(nn.Module):
     """The crop encoder, VICReg's expander (used in training only) and the loss, for the training loop."""
 
-    def __init__(self, config: AttributeConfig, expander: int, encoder_weights: str = "none"):
-        """``expander``: width of its three layers."""
+    def __init__(self, config: AttributeConfig, expander: int, gray: float = 0.0, encoder_weights: str = "none"):
+        """``expander``: width of its three layers. ``gray``: share of the views that lose their colour in training."""
         super().__init__()
+        self.gray = gray
         self.model = CropEncoder(config, encoder_weights)
         # The first norm because feature maps differ in scale: the largest would drown the others.
         self.expander = nn.Sequential(
@@ -55,7 +57,7 @@ class PretrainingTask(nn.Module):
     def forward(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """``batch``: views uint8 (n, 2, 4, s, s). Returns loss, its three terms, and ``std``: the mean standard deviation
         of the embeddings (near 1 when all is well, near 0 when the encoder says the same of everything)."""
-        views = batch["views"]
+        views = grayed(batch["views"], self.gray) if self.training else batch["views"]
         embedded = self.expander(self.features(views.flatten(0, 1))).float()
         first, second = embedded.unflatten(0, views.shape[:2]).unbind(1)
         with torch.autocast(views.device.type, enabled=False):
@@ -71,6 +73,15 @@ class PretrainingTask(nn.Module):
 def _norm(width: int) -> nn.Module:
     """Of the batch's own statistics always: the loss is one of batches, also where it is only watched."""
     return nn.BatchNorm1d(width, track_running_stats=False)
+
+
+def grayed(views: torch.Tensor, share: float) -> torch.Tensor:
+    """uint8 (n, 2, 4, s, s), RGB and mask: about ``share`` of the views, each drawn by itself, in shades of gray."""
+    chosen = torch.rand(views.shape[:2], device=views.device) < share
+    weights = torch.tensor(_LUMA, device=views.device).view(3, 1, 1)
+    luma = (views[:, :, :3] * weights).sum(2, keepdim=True).round().to(torch.uint8)
+    rgb = torch.where(chosen[:, :, None, None, None], luma, views[:, :, :3])
+    return torch.cat([rgb, views[:, :, 3:]], 2)
 
 
 def vicreg_terms(first: torch.Tensor, second: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -45,9 +45,11 @@ class TrainEncoder:
     """Folder that file names are relative to; default: the folder of each COCO file."""
     mask_jitter: float = 0.04
     """Grow or shrink masks at random by up to this share of the crop."""
+    gray: float = 0.25
+    """Share of the views that lose their colour. 0: colour alone tells most crops apart, so little else is learnt."""
     passes: int = 1
     """Passes over the crops that make one epoch; more when the crops are few and the workers many."""
-    expander: int = 1024
+    expander: int = 512
     """Width of the layers that VICReg puts behind the encoder in training."""
     encoder_weights: str = "none"
     """What to start from: none, imagenet (downloaded by timm), or a .safetensors FILE."""
@@ -58,45 +60,44 @@ class TrainEncoder:
 
 def train_encoder(config: TrainEncoder) -> Path:
     """Train and return the weights file."""
-    if config.loop.batch_size < 2 or config.passes < 1 or config.expander < 1:
+    if config.loop.batch_size < 2 or config.passes < 1 or config.expander < 1 or not 0 <= config.gray <= 1:
         raise InputError(
-            f"--loop.batch-size {config.loop.batch_size} --passes {config.passes} --expander {config.expander}: expected 2 "
-            "crops or more a batch (128 and more learn well) and 1 or more of the others"
+            f"--loop.batch-size {config.loop.batch_size} --passes {config.passes} --expander {config.expander} --gray "
+            f"{config.gray:g}: expected 2 crops or more a batch (128 or more learn well), 1 or more passes, an expander of 1 "
+            "or more, and gray from 0 to 1"
         )
     files = [open_coco(path, config.images) for path in config.data]
     cached_px, grow = round(config.model.crop_px * _CACHE_MARGIN), config.model.grow
     crops = np.concatenate([instance_crops(coco, folder, cached_px, grow)[0] for coco, folder in files])
-    # Colour is what some heads will read: were hue to differ between two views, the encoder would learn to ignore it.
+    # Colour is what some heads will read: were every pair to differ in hue, the encoder would learn to ignore it.
     transform = train_transform(config.model.crop_px, "strong", colour_safe=True, crop=True)
     data = ViewPairs(crops, transform, config.mask_jitter, config.passes)
     if len(crops) < 2:
         raise InputError(f"{config.data[0]}: one product with a mask; expected many (some 1,000) to learn from")
     neighbours = _neighbours(config) if config.val is not None else None
     torch.manual_seed(config.loop.seed)  # the initial weights
-    task = PretrainingTask(config.model, config.expander, config.encoder_weights)
+    task = PretrainingTask(config.model, config.expander, config.gray, config.encoder_weights)
     rank, _, device = start(config.loop)
     seed_everything(data, config.loop.seed, 0, 0)
     some = np.linspace(0, len(crops) - 1, min(len(crops), _PROBE)).round().astype(int)
     probe = torch.stack([data[int(i)]["views"] for i in some])
+    pieces = max(1, len(probe) // config.loop.batch_size)  # VICReg's loss depends on the size of the batch
 
     @torch.inference_mode()
     def evaluate(trained: PretrainingTask) -> dict[str, float]:
-        losses = [trained(to_device({"views": views}, device)) for views in probe.tensor_split(_pieces(len(probe)))]
+        losses = [trained(to_device({"views": views}, device)) for views in probe.tensor_split(pieces)]
         figures = {name: float(np.mean([float(loss[name]) for loss in losses])) for name in ("loss", "std")}
         figures |= neighbours(trained, device) if neighbours is not None else {"minus_loss": -figures["loss"]}
         return figures
 
     before = evaluate(task.to(device).eval())
-    print(f"{len(crops)} crops to learn from; before training: {_said(before)}", file=sys.stderr)
+    if rank == 0:
+        print(f"{len(crops)} crops to learn from; before training: {_said(before)}", file=sys.stderr)
     fit(task, data, config.loop, config.out, evaluate, best_key="minus_loss" if neighbours is None else "knn")
     path = config.out / "encoder.safetensors"
     if rank == 0:
         _write(path, config, files, task, before, evaluate(task))
     return path
-
-
-def _pieces(count: int) -> int:
-    return max(1, count // _EVAL_BATCH)
 
 
 def _said(figures: dict[str, float]) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from segattr.attributes.network import AttributeConfig
-from segattr.attributes.pretraining import PretrainingTask, ViewPairs, knn_accuracy, vicreg_terms
+from segattr.attributes.pretraining import PretrainingTask, ViewPairs, grayed, knn_accuracy, vicreg_terms
 
 SMALL = AttributeConfig(encoder="mobilenetv3_small_050", crop_px=32, stages=(3, 4))
 
@@ -90,3 +90,15 @@ def test_a_pair_is_one_crop_drawn_twice():
     views = data[4]["views"]  # the second pass over crop 1
     assert views.shape == (2, 4, 8, 8) and views.dtype == torch.uint8
     assert views[0, 0, 0, 0] == 7 and views[1, 0, 0, 0] == 8 and (views[:, 3] == 7).all()
+
+
+def test_gray_views_keep_their_lightness_and_their_mask():
+    torch.manual_seed(0)
+    views = torch.randint(0, 255, (50, 2, 4, 3, 3), dtype=torch.uint8)
+    assert torch.equal(grayed(views, 0.0), views)
+    luma = np.einsum("nvchw,c->nvhw", views[:, :, :3].numpy().astype(float), [0.299, 0.587, 0.114])
+    assert np.abs(grayed(views, 1.0)[:, :, :3].numpy() - luma[:, :, None]).max() <= 0.51
+    some = grayed(views, 0.25)
+    lost = (some[:, :, :3] != views[:, :, :3]).flatten(2).any(2)
+    assert 0.1 < lost.float().mean() < 0.4 and not lost[:, 0].equal(lost[:, 1])
+    assert torch.equal(some[:, :, 3], views[:, :, 3])

@@ -96,6 +96,7 @@ def test_mistakes_end_with_a_sentence_and_code_2(catalog, bare, tmp_path, capsys
         (["--data", "none.json"], "none.json"),
         (["--data", str(catalog.parent / "boxes.json")], "no annotation with a mask"),
         (["--data", str(bare), "--loop.batch-size", "1"], "--loop.batch-size 1"),
+        (["--data", str(bare), "--gray", "2"], "gray from 0 to 1"),
         (["--data", str(bare), "--val", str(catalog.parent / "one_source.json")], "all products are of one source"),
         (["--data", str(bare), "--encoder-weights", "w.pt"], "w.pt"),
     ]
