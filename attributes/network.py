@@ -58,7 +58,35 @@ def head_sizes(schema: Schema, categories: list[str]) -> dict[str, int]:
     return sizes
 
 
-class AttributeNetwork(nn.Module):
+class CropEncoder(nn.Module):
+    """Encoder, attention and masked pooling: what the attribute network and its pretraining share."""
+
+    def __init__(self, config: AttributeConfig, encoder_weights: str = "none"):
+        super().__init__()
+        self.config = config
+        self.encoder = _build_encoder(config, encoder_weights)
+        channels = self.encoder.feature_info.channels()
+        self.attention = build_attention(config.attention, channels[-1])
+        self.channels = sum(channels) + channels[-1]
+        """Numbers a crop that `pooled` gives, all together."""
+        self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 4, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 4, 1, 1), persistent=False)
+
+    def pooled(self, crops: torch.Tensor) -> list[torch.Tensor]:
+        """uint8 (n, 4, s, s), RGB and mask (0..255), to one float (n, c) a feature map: its mean under the mask, shallow
+        first; last, the deepest map's mean over the whole crop."""
+        mask = crops[:, 3:].float() / 255
+        x = (crops.float() - self.mean) / self.std
+        if self.config.ground == "blank":
+            x = torch.cat([x[:, :3] * mask, x[:, 3:]], 1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        maps = self.encoder(x)
+        maps[-1] = self.attention(maps[-1])
+        # The whole crop too: the silhouette's surroundings tell something, and masks may be off.
+        return [masked_mean(m, mask) for m in maps] + [masked_mean(maps[-1], torch.ones_like(mask))]
+
+
+class AttributeNetwork(CropEncoder):
     """Encoder, attention, masked pooling, embedding, one linear head an attribute.
 
     Input: uint8 (n, 4, s, s), RGB and mask (0..255). Output: a dict of float logits (n, size) by head name (see
@@ -66,12 +94,9 @@ class AttributeNetwork(nn.Module):
     """
 
     def __init__(self, config: AttributeConfig, schema: Schema, categories: list[str], encoder_weights: str = "none"):
-        super().__init__()
-        self.config, self.schema, self.categories = config, schema, list(categories)
-        self.encoder = _build_encoder(config, encoder_weights)
-        channels = self.encoder.feature_info.channels()
-        self.attention = build_attention(config.attention, channels[-1])
-        pooled = sum(channels) + channels[-1]
+        super().__init__(config, encoder_weights)
+        self.schema, self.categories = schema, list(categories)
+        pooled = self.channels
         if config.colour_histogram:
             bins = _HISTOGRAM_BINS[0] * _HISTOGRAM_BINS[1] * _HISTOGRAM_BINS[2]
             self.histogram = nn.Sequential(nn.Linear(bins, 64), nn.ReLU(inplace=True))
@@ -93,20 +118,9 @@ class AttributeNetwork(nn.Module):
             self.statistics_heads = nn.ModuleDict(
                 {_key(name): nn.Linear(64, size) for name, size in head_sizes(schema, categories).items()}
             )
-        self.register_buffer("mean", 255 * torch.tensor(_MEAN).view(1, 4, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(_STD).view(1, 4, 1, 1), persistent=False)
 
     def forward(self, crops: torch.Tensor) -> dict[str, torch.Tensor]:
-        mask = crops[:, 3:].float() / 255
-        x = (crops.float() - self.mean) / self.std
-        if self.config.ground == "blank":
-            x = torch.cat([x[:, :3] * mask, x[:, 3:]], 1)
-        x = x.contiguous(memory_format=torch.channels_last)
-        maps = self.encoder(x)
-        maps[-1] = self.attention(maps[-1])
-        pooled = [masked_mean(feature, mask) for feature in maps]
-        # The whole crop too: the silhouette's surroundings tell something, and masks may be off.
-        pooled.append(masked_mean(maps[-1], torch.ones_like(mask)))
+        pooled = self.pooled(crops)
         if self.config.colour_histogram:
             # Under autocast, the histogram's counts would lose their low bits in half precision.
             with torch.autocast(crops.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""``segattr train semantic|instance|attributes|detectron2``: one verb, one module a task, one loop for all."""
+"""``segattr train semantic|instance|attributes|encoder|detectron2``: one verb, one module a task, one loop for all."""
 
 from typing import Annotated
 
@@ -7,6 +7,7 @@ import tyro
 
 from .train_attributes import TrainAttributes, train_attributes
 from .train_detectron2 import TrainDetectron2, train_detectron2
+from .train_encoder import TrainEncoder, train_encoder
 from .train_instance import TrainInstance, train_instance
 from .train_semantic import TrainSemantic, train_semantic
 
@@ -14,6 +15,10 @@ Command = (
     Annotated[TrainSemantic, tyro.conf.subcommand("semantic", description="train the mask model (U-Net, FCN, ...)")]
     | Annotated[TrainInstance, tyro.conf.subcommand("instance", description="train the instance model (Mask R-CNN)")]
     | Annotated[TrainAttributes, tyro.conf.subcommand("attributes", description="train the attribute model")]
+    | Annotated[
+        TrainEncoder,
+        tyro.conf.subcommand("encoder", description="pretrain the attribute model's encoder without labels"),
+    ]
     | Annotated[
         TrainDetectron2,
         tyro.conf.subcommand("detectron2", description="train a Mask R-CNN with detectron2, if installed"),
@@ -23,6 +28,7 @@ _TRAIN = {
     TrainSemantic: train_semantic,
     TrainInstance: train_instance,
     TrainAttributes: train_attributes,
+    TrainEncoder: train_encoder,
     TrainDetectron2: train_detectron2,
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import timm
 import torch
 
@@ -14,18 +15,27 @@ from .. import __version__
 from ..datasets.coco import CocoFile
 from ..weights.bundle import read_bundle, write_bundle
 
+CARD_SUFFIX = ".card.json"  # of the card beside a weights file that is no bundle's
+
 
 def training_card(name: str, config, files: list[tuple[CocoFile, Path]], figures: Mapping[str, float]) -> dict:
     """What the bundle says of its training: data and licences, command, figures on validation, versions."""
+    return {
+        **provenance(config, files),
+        "init": None if config.init is None else from_bundle(config.init, name),
+        "validation": {"file": config.val.name, "note": "chose the best epoch: validation figures, not test figures"},
+        "figures": rounded(figures),
+    }
+
+
+def provenance(config, files: list[tuple[CocoFile, Path]]) -> dict:
+    """The part of a card that every training has: command, date, data, first weights of the encoder, versions."""
     return {
         # A resumed run ends where an unbroken one does (a test shows it), so the flag is no part of the recipe.
         "command": shlex.join(["segattr", *(word for word in sys.argv[1:] if word != "--loop.resume")]),
         "date": date.today().isoformat(),
         "data": described(config.data, files),
         "encoder_weights": _encoder_weights(config.encoder_weights),
-        "init": None if config.init is None else from_bundle(config.init, name),
-        "validation": {"file": config.val.name, "note": "chose the best epoch: validation figures, not test figures"},
-        "figures": {name: round(float(value), 4) for name, value in figures.items()},
         "versions": {
             "segattr": __version__,
             "torch": str(torch.__version__),
@@ -33,6 +43,10 @@ def training_card(name: str, config, files: list[tuple[CocoFile, Path]], figures
             "python": platform.python_version(),
         },
     }
+
+
+def rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in figures.items()}
 
 
 def described(paths: Sequence[Path], files: Sequence[tuple[CocoFile, Path]]) -> list[dict]:
@@ -55,11 +69,13 @@ def from_bundle(model: str, name: str) -> dict:
 
 
 def _encoder_weights(weights: str) -> dict:
-    """Where the encoder's first weights came from; of a bundle's file, with what its card says."""
+    """Where the encoder's first weights came from; of a bundle's or a pretraining's file, with what its card says."""
     path = Path(weights)
     said = {"from": "/".join(path.parts[-2:])}
     if (path.parent / "bundle.json").is_file():
         said["card"] = read_bundle(path.parent).card.get(path.stem, {})
+    elif path.with_suffix(CARD_SUFFIX).is_file():
+        said["card"] = msgspec.json.decode(path.with_suffix(CARD_SUFFIX).read_bytes())
     return said
 
 
