@@ -19,18 +19,12 @@ _TEMPERATURE = 0.07  # of the votes of neighbours (Wu et al., "Instance Discrimi
 
 
 class ViewPairs(AttributeDataset):
-    """Two views of each crop, drawn by ``transform``. Item: ``views`` uint8 (2, 4, s, s). ``passes``: how often an epoch
-    goes through the crops: of a small catalog, one pass is shorter than starting the workers."""
+    """Two views of each crop, drawn by ``transform``. Item: ``views`` uint8 (2, 4, s, s)."""
 
-    def __init__(self, crops: np.ndarray, transform, mask_jitter: float = 0.0, passes: int = 1):
+    def __init__(self, crops: np.ndarray, transform, mask_jitter: float = 0.0):
         super().__init__(crops, {}, transform, mask_jitter)
-        self.passes = passes
-
-    def __len__(self) -> int:
-        return len(self.crops) * self.passes
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        index %= len(self.crops)
         return {"views": torch.stack([super(ViewPairs, self).__getitem__(index)["crop"] for _ in range(2)])}
 
 

@@ -47,8 +47,6 @@ class TrainEncoder:
     """Grow or shrink masks at random by up to this share of the crop."""
     gray: float = 0.25
     """Share of the views that lose their colour. 0: colour alone tells most crops apart, so little else is learnt."""
-    passes: int = 1
-    """Passes over the crops that make one epoch; more when the crops are few and the workers many."""
     expander: int = 512
     """Width of the layers that VICReg puts behind the encoder in training."""
     encoder_weights: str = "none"
@@ -60,18 +58,17 @@ class TrainEncoder:
 
 def train_encoder(config: TrainEncoder) -> Path:
     """Train and return the weights file."""
-    if config.loop.batch_size < 2 or config.passes < 1 or config.expander < 1 or not 0 <= config.gray <= 1:
+    if config.loop.batch_size < 2 or config.expander < 1 or not 0 <= config.gray <= 1:
         raise InputError(
-            f"--loop.batch-size {config.loop.batch_size} --passes {config.passes} --expander {config.expander} --gray "
-            f"{config.gray:g}: expected 2 crops or more a batch (128 or more learn well), 1 or more passes, an expander of 1 "
-            "or more, and gray from 0 to 1"
+            f"--loop.batch-size {config.loop.batch_size} --expander {config.expander} --gray {config.gray:g}: expected 2 "
+            "crops or more a batch (128 or more learn well), an expander of 1 or more, and gray from 0 to 1"
         )
     files = [open_coco(path, config.images) for path in config.data]
     cached_px, grow = round(config.model.crop_px * _CACHE_MARGIN), config.model.grow
     crops = np.concatenate([instance_crops(coco, folder, cached_px, grow)[0] for coco, folder in files])
     # Colour is what some heads will read: were every pair to differ in hue, the encoder would learn to ignore it.
     transform = train_transform(config.model.crop_px, "strong", colour_safe=True, crop=True)
-    data = ViewPairs(crops, transform, config.mask_jitter, config.passes)
+    data = ViewPairs(crops, transform, config.mask_jitter)
     if len(crops) < 2:
         raise InputError(f"{config.data[0]}: one product with a mask; expected many (some 1,000) to learn from")
     neighbours = _neighbours(config) if config.val is not None else None

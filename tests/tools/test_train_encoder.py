@@ -70,7 +70,7 @@ def test_train_attributes_starts_from_the_file_and_says_so(pretrained, catalog, 
 
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_without_val_the_loss_chooses(bare, tmp_path):
-    command = ["train", "encoder", "--data", str(bare), *TINY, "--passes", "2"]
+    command = ["train", "encoder", "--data", str(bare), *TINY, "--loop.passes", "2"]
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert main([*command, "--out", str(tmp_path / name), "--loop.seed", seed]) == 0
     a, b, c = (load_file(tmp_path / name / "encoder.safetensors") for name in "abc")
