@@ -22,7 +22,6 @@ from .synth.cloth import Cloth, Look, lay, looks_of
 from .synth.colours import ANY_PATTERN, COLOURS, choose_colours, draw_weighted
 from .synth.materials import SURFACES
 from .synth.noise import camera_noise
-from .synth.paint import HEADROOM
 from .synth.scene import named_colours
 
 DESCRIPTION = "segattr photos in other fabrics"
@@ -31,6 +30,7 @@ COARSE = ("denim", "knit", "lace", "fleece", "straw")
 _DRAWN = {"color": COLOURS, "pattern": tuple(ANY_PATTERN), "material": tuple(SURFACES)}
 _FIRST = ("material", "pattern", "")  # what is drawn first, all its values alike; "": the product is
 _TRIES = 200
+_WHITE = 0.9  # a white cloth in good light leaves room for its highlights
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,8 @@ class _Painter:
                 continue
             changed = annotation is made.donor
             mask = made.mask if changed else maker.mask_of(annotation, made.rgb.shape[:2])
+            if not mask.any():
+                continue  # shrunk to nothing, or a mask without a pixel in the file
             attributes = made.attributes if changed else annotation.attributes
             extra = annotation.extra | {"source": {"file_name": image.file_name, "annotation_id": annotation.id}}
             products.append(DrawnProduct(masks.encode(mask), annotation.category_id, attributes, extra))
@@ -239,22 +241,29 @@ def _no_fabric(file: Path, names: tuple[str, ...]) -> str:
 
 def _painted(rng: np.random.Generator, light: Lit, cloth: Cloth) -> np.ndarray:
     """The crop with the cloth in the photo's light, as its camera would take it; uint8 (h, w, 3)."""
-    tone = light.shading * cloth.tone
-    # Dyes look duller in photos than they are, and even black throws some light back.
-    grey = cv2.transform(cloth.colour, np.full((1, 3), 1 / 3))[..., None]
-    colour = grey + rng.uniform(0.78, 1.0) * (cloth.colour - grey)
-    colour *= HEADROOM * 1.1
-    rgb = colour * tone[..., None] + (cloth.shine + 14 * (light.shading - 0.6))[..., None]
+    # Dyes look duller in photos than they are; folds of light cloth light up each other; even black throws some back.
+    full = rng.uniform(0.6, 1.0)
+    mix = _WHITE * (full * np.eye(3) + (1 - full) / 3)
+    share = sum(cv2.mean(cloth.colour, light.mask)) / (3 * 255)
+    shading = light.shading ** np.float32(1 - 0.4 * share)
+    rgb = cv2.multiply(cv2.transform(cloth.colour, mix), _three(shading * cloth.tone))
+    rgb += _three(cloth.shine + 16 * (light.shading - 0.5))
     if cloth.cover.min() < 1:
-        under = light.ground * (0.75 * light.shading)[..., None]
-        rgb = under + (0.3 + 0.7 * cloth.cover)[..., None] * (rgb - under)
-    rgb = cv2.GaussianBlur(rgb * light.gain, (0, 0), max(0.3, light.blur_px - 0.25))
+        under = light.ground * _three(0.75 * light.shading)
+        rgb = under + _three(0.3 + 0.7 * cloth.cover) * (rgb - under)
+    rgb = cv2.transform(rgb, np.diag(light.gain))
+    rgb = cv2.GaussianBlur(rgb, (0, 0), max(0.3, light.blur_px - 0.25))
     height, width = light.mask.shape
     noise = camera_noise()
-    repeats = -(-(max(height, width) + 1) // len(noise))
+    repeats = max(height, width) // len(noise) + 1
     noise = np.tile(noise, (repeats, repeats, 1)) if repeats > 1 else noise
     top, left = rng.integers(0, len(noise) - height), rng.integers(0, len(noise) - width)
-    rgb += noise[top : top + height, left : left + width] * np.float32(light.noise / 16)
-    mixed = light.ground + light.alpha[..., None] * (rgb - light.ground)
-    mixed = np.where(light.alpha[..., None] > 0, mixed, light.rgb)
-    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+    grain = np.ascontiguousarray(noise[top : top + height, left : left + width])
+    rgb = cv2.scaleAdd(grain, light.noise / 16, rgb)
+    mixed = cv2.blendLinear(rgb, light.ground, light.alpha, 1 - light.alpha)
+    mixed = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+    return cv2.copyTo(mixed, (light.alpha > 0).astype(np.uint8), light.rgb.astype(np.uint8))
+
+
+def _three(channel: np.ndarray) -> np.ndarray:
+    return cv2.merge([channel.astype(np.float32)] * 3)

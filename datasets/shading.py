@@ -53,6 +53,7 @@ def lit(photo: np.ndarray, mask: np.ndarray, colour: str) -> Lit:
     core = core if core.any() else inside
     few = core[::2, ::2] > 0  # a quarter of the pixels gives the same median
     dye = np.median(rgb[::2, ::2][few] if few.any() else rgb[core > 0], axis=0).astype(np.float32)
+    dye = np.maximum(dye, 1)  # a quite black product has no shading
     far = cv2.dilate(inside, np.ones((2 * RIM_PX + 1,) * 2, np.uint8)) == 0
     ground = _spread(rgb, far)
     shading = _shading(rgb, core, dye)
@@ -156,9 +157,10 @@ def _gain(photo: np.ndarray, mask: np.ndarray, dye: np.ndarray, colour: str) -> 
         usual = float(np.mean([lab(rgb_of(shade))[0] for shade in SHADES[colour]]))
         exposure = ((seen + 15) / (usual + 15)) ** 0.5
     grey = dye if colour in _NEUTRAL and seen > 30 else _ground_mean(photo, mask)
+    grey = np.maximum(grey, 1)
     chroma = float(np.hypot(*lab(grey)[1:]))
     weight = 0.6 * np.clip(1 - chroma / 30, 0, 1)
-    cast = (grey / max(1.0, float(grey.mean()))) ** weight
+    cast = (grey / grey.mean()) ** weight
     return (np.clip(exposure, 0.7, 1.04) * np.clip(cast / cast.mean(), 0.92, 1.08)).astype(np.float32)
 
 

@@ -232,6 +232,28 @@ def test_compose_makes_scenes_without_a_defect(tmp_path, capsys):
     assert len(annotations) >= 4 and all(a["attributes"] for a in annotations)
 
 
+def test_refabric_of_a_drawn_catalog(tmp_path, capsys):
+    assert data("synth", tmp_path / "one", "--images", "12", "--size-px", "96", "--products", "1", "2") == 0
+    made = tmp_path / "made"
+    assert data("refabric", tmp_path / "one" / "catalog.json", "--out", made, "--images", "3", "--workers", "1") == 0
+    assert "3 images" in capsys.readouterr().out
+    assert data("validate", made / "catalog.json", "--images", made) == 0
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_odd_products_are_left_alone_or_get_a_fabric(odd_catalog, tmp_path):
+    path = odd_catalog(tmp_path / "odd")
+    said = json.loads(path.read_text())
+    for annotation in said["annotations"]:
+        annotation["attributes"] = {"color": ["red"], "pattern": "solid"}
+    values = {"color": ["red", "blue", "white", "black"], "pattern": ["solid", "striped", "dotted"]}
+    kinds = {"color": "multi", "pattern": "single"}
+    said["attribute_schema"] = [{"name": n, "kind": kinds[n], "values": v} for n, v in values.items()]
+    path.write_text(json.dumps(said))
+    assert data("refabric", path, "--out", tmp_path / "made", "--images", "20") == 0
+    assert data("validate", tmp_path / "made" / "catalog.json", "--images", tmp_path / "made") == 0
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_scenes_of_odd_products(odd_catalog, tmp_path, capsys):
     """Crowds, specks, boxes, masks without a pixel and photos without a product are no cut-outs; 500 of a photo are."""
