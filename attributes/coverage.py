@@ -16,6 +16,7 @@ from ..seg.bootstrap import draws, group_numbers, percentiles
 PRECISION = 0.95
 _CELLS = 1_000_000  # of the bootstrap's tables, groups x thresholds: 16 MB
 _FEWEST_STEPS = 50
+_LEFT_OUT_PARTS = 50
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,11 @@ class CoverageCurve:
         """right / accepted, float64 (m,)."""
         return self.right / self.accepted
 
-    def at(self, precision: float = PRECISION) -> Coverage:
-        """The most that can be accepted with at least this precision. Raises InputError for one outside (0, 1]."""
+    def at(self, precision: float = PRECISION, *, fewest: int = 1) -> Coverage:
+        """The most that can be accepted with at least this precision, nothing where those are less than ``fewest``: of a
+        few answers all may be right by chance. Raises InputError for a precision outside (0, 1]."""
         check_precision(precision)
-        reached = np.flatnonzero(self.precision >= precision)
+        reached = np.flatnonzero((self.precision >= precision) & (self.accepted >= fewest))
         nan = float("nan")
         if not len(reached):
             return Coverage(precision, 0.0 if self.total else nan, nan, nan, 0, 0, self.total)
@@ -90,6 +92,32 @@ def coverage_curve(confidence: np.ndarray, right: np.ndarray) -> CoverageCurve:
     order, ends = _ranked(confidence, right)
     hits = np.cumsum(np.asarray(right, np.float64)[order])
     return CoverageCurve(np.asarray(confidence, np.float64)[order][ends], ends + 1.0, hits[ends], len(confidence))
+
+
+def left_out_coverage(
+    confidence: np.ndarray,
+    right: np.ndarray,
+    groups: Sequence[Hashable],
+    *,
+    precision: float = PRECISION,
+    fewest: int = 1,
+) -> Coverage:
+    """What thresholds chosen as `CoverageCurve.at` does are worth on groups that had no part in the choice.
+
+    Each group (of many groups: each fiftieth part of them) is left out in turn and its answers accepted by the threshold
+    that the others choose. confidence, right: (n,) as `coverage_curve` takes them. groups: the group of each of the n.
+    The counts are over all n; threshold is NaN, there being many.
+    """
+    confidence, right = np.asarray(confidence, np.float64), np.asarray(right, bool)
+    group, count = group_numbers(groups)
+    part = group % min(max(count, 1), _LEFT_OUT_PARTS)
+    accepted = np.zeros(len(confidence), bool)
+    for one in np.unique(part):
+        own = part == one
+        threshold = coverage_curve(confidence[~own], right[~own]).at(precision, fewest=fewest).threshold
+        accepted[own] = confidence[own] >= threshold  # False where either is NaN
+    taken, hits, total, nan = int(accepted.sum()), int(right[accepted].sum()), len(confidence), float("nan")
+    return Coverage(precision, taken / total if total else nan, nan, hits / taken if taken else nan, taken, hits, total)
 
 
 def coverage_intervals(

@@ -60,7 +60,8 @@ class JointMetrics:
     photo_groups: the group of every photo. matched: int64 (k, 2), rows of truth and detections that are one product;
     extra: int64 (e,), rows of the other detections that take part and lie on no crowd region. by_category: true category
     -> attribute -> its metrics on that category's products. coco: prefix of a key (``segm``, ``segm-agnostic``, ...) ->
-    the evaluation with its curves and categories."""
+    the evaluation with its curves and categories. answers: by key of a coverage (``category/coverage95``), what
+    `coverage_curve` takes, confidence float64 (k,) and right bool (k,), and row int64 (k,), places in ``row_groups``."""
 
     numbers: dict[str, float]
     intervals: dict[str, tuple[float, float]]
@@ -75,6 +76,7 @@ class JointMetrics:
     photo_groups: list[Any] = field(default_factory=list, repr=False)
     matched: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64), repr=False)
     extra: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64), repr=False)
+    answers: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
     by_category: dict[str, dict[str, LabelMetrics | NumberMetrics]] = field(default_factory=dict, repr=False)
     coco: dict[str, CocoResult] = field(default_factory=dict, repr=False)
 
@@ -150,6 +152,7 @@ def joint_metrics(
         coco=evaluated,
         matched=np.column_stack([matches.truth, detected]),
         extra=np.setdiff1d(confident[~matches.excused], detected),
+        answers=coverage,
     )
 
 

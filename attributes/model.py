@@ -21,7 +21,8 @@ class Model:
 
     @property
     def card(self) -> dict:
-        """What the model was trained on, by which command, with which figures: one entry a part."""
+        """What the model was trained on, by which command, with which figures: one entry a part; and ``evaluations``,
+        where `segattr evaluate --card` measured it."""
         chosen = self.predictor.chosen
         return self.predictor.bundle.card | {chosen.part: chosen.bundle.card.get(chosen.part, {})}
 

@@ -67,6 +67,12 @@ class Predictor:
             self.network, self.decoder = load_attributes(bundle, self.device)
         self.schema, self.categories = self.network.schema, self.network.categories
 
+    @property
+    def bundles(self) -> tuple[str, ...]:
+        """Fingerprints of the bundles that take part: the one that was opened, and that of the segmenter."""
+        used = [self.bundle, *([self.chosen.bundle] if self.chosen is not None else [])]
+        return tuple(dict.fromkeys(bundle.fingerprint for bundle in used))
+
     def __call__(self, images: Sequence[np.ndarray]) -> list[Items]:
         if self.segmenter is None:
             raise InputError("this predictor was opened for given masks: call describe() with them")

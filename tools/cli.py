@@ -14,6 +14,7 @@ VERBS = {
     "train": ("train", "train a semantic or an attribute model; writes a bundle"),
     "extract": ("extract", "masks, categories and attributes of every product in a folder of photos"),
     "evaluate": ("evaluate", "COCO mAP and attribute metrics of predictions against ground truth"),
+    "card": ("card", "what a bundle was trained on and how, its figures, thresholds and known failures"),
     "data": ("data", "validate, stats, split, merge, convert, synth, compose, refabric: work on COCO files"),
     "bench": ("bench", "measure images per second on this machine"),
 }

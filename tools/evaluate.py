@@ -44,6 +44,11 @@ class EvaluateConfig:
     out: Path | None = None
     """Folder for report.html (curves, tables, the worst mistakes; opens offline), metrics.json, worst.jpg and the
     confusion matrices as PNG and CSV."""
+    card: str | None = None
+    """The bundle that made PRED ("default" or its folder): write figures with intervals, the thresholds from which its
+    answers reach --precision, and the most frequent mistakes into its card (bundle.json); segattr card shows it."""
+    known_failures: Path | None = None
+    """A text for the card, one known failure a paragraph; without it the card's own stays."""
     images: Path | None = None
     """Folder that the file names of GT start from, for the pictures; by default the folder of GT."""
     fail_under: Annotated[_Repeated[tuple[str, ...]], tyro.conf.arg(metavar="KEY=NUMBER")] = ()
@@ -106,6 +111,8 @@ def check(config: EvaluateConfig) -> None:
         raise InputError("--fashionpedia goes with GT and PRED alone; leave out --compare, --second and --true-masks.")
     if config.gt.is_dir() and not config.semantic:
         raise InputError(f"{config.gt} is a folder; expected a COCO file (or, of label maps, --semantic).")
+    if config.known_failures is not None and config.card is None:
+        raise InputError("--known-failures is for a card; give --card BUNDLE too.")
     if config.mistakes < 0:
         raise InputError(f"--mistakes {config.mistakes}: expected 0 or more.")
     if config.out is not None:
@@ -161,6 +168,11 @@ def run(config: EvaluateConfig) -> int:
     """The verb: measure, write, print. Returns 0, or 1 where a figure is not what --fail-under or --fail-over ask for."""
     check(config)
     gates = parse_gates(config.fail_under, config.fail_over)
+    bundle = None
+    if config.card is not None:
+        from .evaluation_card import open_card, write_card
+
+        bundle = open_card(config)
     maps = config.semantic and config.gt.is_dir()
     if maps:
         from .evaluate_maps import measure_maps, write_maps
@@ -173,6 +185,8 @@ def run(config: EvaluateConfig) -> int:
         written = write(found, config) if config.out is not None else []
     except OSError as error:
         raise InputError(f"--out {config.out}: cannot be written ({error.strerror}).") from error
+    if bundle is not None:
+        written.append(write_card(bundle, found, config))
     if config.json:
         print(json.dumps(found.flat(), indent=1))
         for note in found.sentences:

@@ -18,6 +18,7 @@ from . import extraction_output as output
 from .extraction import Scan, process, scan
 from .extraction_log import Journal, journal_folder
 from .given_masks import GivenMasks, read_masks
+from .sure import card_thresholds
 
 if TYPE_CHECKING:
     from ..attributes.predictor import Predictor
@@ -49,6 +50,9 @@ class ExtractConfig:
     masks: Path | None = None
     """A COCO file: read the attributes under its masks instead of the model's own. How good are the attributes where the
     masks are right? Photos are matched by file name; those that the file lacks are left out, its crowd regions too."""
+    sure: bool = False
+    """Leave out attribute values below the thresholds of the bundle's card, from which they were right in 95 % of the
+    cases (segattr evaluate --card); an attribute that has no such threshold is left out everywhere."""
     format: tuple[Literal["json", "parquet", "html"], ...] = ("json", "parquet", "html")
     """Which files to write."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -115,14 +119,25 @@ def _extract(config: ExtractConfig, plan: _Plan, predictor: Predictor) -> Summar
     elif config.segmenter is not None:
         model += f" (masks: {Path(config.segmenter).name})"
     identity = {"segattr": __version__, "model": fingerprint} | identity
+    thresholds, notes = None, plan.notes
+    if config.sure:
+        thresholds, said = card_thresholds(predictor.bundle, fingerprint)
+        notes = (*notes, said)
     with Journal(journal_folder(config.out), identity, restart=config.restart) as journal:
         process(plan.scan.photos, predictor, journal, batch_size=config.batch_size, masks=plan.masks)
         extraction = output.Extraction(
-            plan.scan, journal, list(predictor.categories), predictor.schema, model, fingerprint
+            plan.scan,
+            journal,
+            list(predictor.categories),
+            predictor.schema,
+            model,
+            fingerprint,
+            predictor.bundles,
+            thresholds,
         )
         summary = _write(config, extraction)
         journal.mark_complete()
-    return replace(summary, notes=plan.notes)
+    return replace(summary, notes=notes)
 
 
 def _check(config: ExtractConfig) -> None:

@@ -18,13 +18,18 @@ from ..datasets.files import atomic_path
 from ..datasets.schema import Attribute, Schema
 from .extraction import Photo, Scan
 from .extraction_log import Journal, PhotoError, Record, unpack_embedding
+from .sure import leave_out
 
 ROW_GROUP = 4096
 
 
 @dataclass
 class Extraction:
-    """A finished extraction. `model` is what the report calls it. Ids are places: the same photos, the same ids."""
+    """A finished extraction. `model` is what the report calls it. Ids are places: the same photos, the same ids.
+
+    bundles: fingerprints of the bundles that took part. thresholds: labels less sure than these are left out, see
+    `leave_out`; None: nothing is.
+    """
 
     scan: Scan
     journal: Journal
@@ -32,6 +37,8 @@ class Extraction:
     schema: Schema
     model: str
     fingerprint: str
+    bundles: tuple[str, ...] = ()
+    thresholds: dict[str, float | None] | None = None
 
     def __post_init__(self) -> None:
         self.photos = [photo for photo in self.scan.photos if self.journal.error(str(photo.path)) is None]
@@ -42,7 +49,10 @@ class Extraction:
     def records(self, photos: list[Photo] | None = None) -> Iterator[tuple[Photo, Record]]:
         """The photos with a result (or some of them), in order of file name, each with its record."""
         photos = self.photos if photos is None else photos
-        return zip(photos, self.journal.read(str(photo.path) for photo in photos), strict=True)
+        for photo, record in zip(photos, self.journal.read(str(photo.path) for photo in photos), strict=True):
+            if self.thresholds is not None:
+                record.items = [leave_out(item, self.thresholds) for item in record.items]
+            yield photo, record
 
     def annotations(self) -> Iterator[tuple[Photo, Record, dict[str, Any], str]]:
         """(photo, its record, annotation with its ids, base64 embedding or "") of every product; both ids from 1."""
@@ -60,7 +70,9 @@ def write_predictions(extraction: Extraction, path: Path) -> int:
     encode = msgspec.json.encode
     with atomic_path(path) as temporary, open(temporary, "wb") as out:
         info = {"description": "segattr predictions", "segattr": __version__}
-        info |= {"model": extraction.model, "fingerprint": extraction.fingerprint}
+        info |= {"model": extraction.model, "fingerprint": extraction.fingerprint, "bundles": extraction.bundles}
+        if extraction.thresholds is not None:
+            info["sure"] = extraction.thresholds
         out.write(b'{"info":' + encode(info) + b',\n"licenses":[],\n"images":[')
         for image_id, (photo, record) in enumerate(extraction.records(), start=1):
             image = {"id": image_id, "file_name": photo.file_name, "width": record.width, "height": record.height}

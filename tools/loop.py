@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -86,7 +87,8 @@ def fit(
     dtype = amp_dtype(config, device)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
     state = {"task": task, "ema": ema, "optimizer": optimizer, "scheduler": scheduler, "scaler": scaler}
-    first, best = resume(out, state, device) if config.resume else (0, -math.inf)
+    first, best, seconds = resume(out, state, device) if config.resume else (0, -math.inf, 0.0)
+    began = time.monotonic() - seconds
     parallel = DistributedDataParallel(task) if world > 1 else task
     hold_all = config.freeze_batchnorm == "yes" or (config.freeze_batchnorm == "auto" and config.batch_size < 4)
 
@@ -121,7 +123,7 @@ def fit(
                         best = metrics[best_key]
                         save(out / "best.pt", {"task": shown.state_dict(), "epoch": epoch, "metrics": metrics})
                 said = {name: part.state_dict() for name, part in state.items()}
-                save(out / "last.pt", {**said, "epoch": epoch + 1, "best": best})
+                save(out / "last.pt", {**said, "epoch": epoch + 1, "best": best, "seconds": time.monotonic() - began})
             if world > 1:
                 dist.barrier()
     chosen = torch.load(out / "best.pt", map_location=device, weights_only=True)
@@ -279,11 +281,11 @@ def save(path: Path, content: dict) -> None:
         torch.save(content, temporary)
 
 
-def resume(out: Path, state: dict, device: torch.device) -> tuple[int, float]:
-    """Put back what ``last.pt`` holds. Returns the next epoch and the best figure so far."""
+def resume(out: Path, state: dict, device: torch.device) -> tuple[int, float, float]:
+    """Put back what ``last.pt`` holds. Returns the next epoch, the best figure and the seconds trained so far."""
     path = out / "last.pt"
     if not path.is_file():
-        return 0, -math.inf
+        return 0, -math.inf, 0.0
     said = torch.load(path, map_location=device, weights_only=True)
     try:
         for name, part in state.items():
@@ -293,4 +295,4 @@ def resume(out: Path, state: dict, device: torch.device) -> tuple[int, float]:
             f"{path} is of another run ({str(error).splitlines()[0]}); resume with the flags of that run, or train to "
             "another --out"
         ) from error
-    return said["epoch"], said["best"]
+    return said["epoch"], said["best"], said.get("seconds", 0.0)

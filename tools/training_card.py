@@ -1,5 +1,6 @@
 """The end of a training: its card (what was trained on what, by which command) and the bundle."""
 
+import os
 import platform
 import shlex
 import sys
@@ -19,7 +20,8 @@ CARD_SUFFIX = ".card.json"  # of the card beside a weights file that is no bundl
 
 
 def training_card(name: str, config, files: list[tuple[CocoFile, Path]], figures: Mapping[str, float]) -> dict:
-    """What the bundle says of its training: data and licences, command, figures on validation, versions."""
+    """What the bundle says of its training: data and licences, command, seed, time, machine, figures on validation,
+    versions."""
     return {
         **provenance(config, files),
         "init": None if config.init is None else from_bundle(config.init, name),
@@ -34,6 +36,9 @@ def provenance(config, files: list[tuple[CocoFile, Path]]) -> dict:
         # A resumed run ends where an unbroken one does (a test shows it), so the flag is no part of the recipe.
         "command": shlex.join(["segattr", *(word for word in sys.argv[1:] if word != "--loop.resume")]),
         "date": date.today().isoformat(),
+        "seed": config.loop.seed,
+        "seconds": seconds_trained(config.out),
+        "machine": machine(config.loop.device),
         "data": described(config.data, files),
         "encoder_weights": _encoder_weights(config.encoder_weights),
         "versions": {
@@ -47,6 +52,37 @@ def provenance(config, files: list[tuple[CocoFile, Path]]) -> dict:
 
 def rounded(figures: Mapping[str, float]) -> dict[str, float]:
     return {name: round(float(value), 4) for name, value in figures.items()}
+
+
+def seconds_trained(out: Path) -> int | None:
+    """How long the run in ``out`` has trained, evaluations included, over all the times that it was resumed. None where
+    its checkpoint does not say."""
+    path = out / "last.pt"
+    if not path.is_file():
+        return None
+    seconds = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("seconds")
+    return None if seconds is None else round(seconds)
+
+
+def machine(device: str) -> dict:
+    """What trained: kind and model of the processor, cores that this process may use, processes of torchrun. ``device``:
+    auto, cpu or cuda. No name of a host."""
+    cuda = device != "cpu" and torch.cuda.is_available()
+    return {
+        "device": "cuda" if cuda else "cpu",
+        "name": torch.cuda.get_device_name() if cuda else _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def described(paths: Sequence[Path], files: Sequence[tuple[CocoFile, Path]]) -> list[dict]:

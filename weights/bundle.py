@@ -5,7 +5,8 @@
     {"format": "segattr-bundle", "version": 1,
      "parts": {"semantic": {...architecture...}, "attributes": {...architecture...}},
      "files": {"semantic.safetensors": "<sha256>", ...},
-     "card": {...training data and licence, command, figures, versions...}}
+     "card": {"semantic": {...training data and licence, command, figures, versions...}, "attributes": {...},
+              "evaluations": [...what `segattr evaluate --card` measured...], "known_failures": ["...", ...]}}
 
 A *part* is one model: its name is also the stem of its weights file, its value everything needed to build it again.
 """
@@ -24,6 +25,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from ..datasets.errors import InputError
+from ..datasets.files import write_atomic
 
 FORMAT = "segattr-bundle"
 VERSION = 1
@@ -189,12 +191,21 @@ def write_bundle(
             (temporary / f"{name}.safetensors").write_bytes(weights)
             files[f"{name}.safetensors"] = hashlib.sha256(weights).hexdigest()
         info = {"format": FORMAT, "version": VERSION, "parts": dict(parts), "files": files, "card": dict(card)}
-        text = msgspec.json.format(msgspec.json.encode(info), indent=2)
-        (temporary / "bundle.json").write_bytes(text + b"\n")
+        (temporary / "bundle.json").write_bytes(_text(info))
         _replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return read_bundle(folder)
+
+
+def rewrite_card(bundle: Bundle, card: Mapping) -> Bundle:
+    """Put another card into bundle.json, in one step. Parts and weights stay as they are, and so does the fingerprint."""
+    write_atomic(bundle.folder / "bundle.json", _text(bundle.info | {"card": dict(card)}))
+    return read_bundle(bundle.folder)
+
+
+def _text(info: dict) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(info), indent=2) + b"\n"
 
 
 def _storable(state: Mapping[str, torch.Tensor], half: bool) -> dict[str, torch.Tensor]:

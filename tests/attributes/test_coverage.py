@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segattr.attributes.coverage import coverage_curve, coverage_intervals
+from segattr.attributes.coverage import coverage_curve, coverage_intervals, left_out_coverage
 from segattr.datasets.errors import InputError
 from segattr.seg.bootstrap import draws, group_numbers
 
@@ -39,6 +39,39 @@ def test_equals_trying_every_threshold(seed):
         taken = confidence >= found.threshold
         assert (found.accepted, found.right) == (taken.sum(), right[taken].sum())
         assert found.total == len(confidence)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_threshold_above_which_there_are_few_is_none(seed):
+    _, confidence, right = problem(seed)
+    curve = coverage_curve(confidence, right)
+    for precision, fewest in ((0.7, 1), (0.8, 10), (0.9, 10), (0.9, 25)):
+        found = curve.at(precision, fewest=fewest)
+        best = curve.at(precision)  # it accepts the most: where that is too few, so is all else
+        assert found.accepted == (best.accepted if best.accepted >= fewest else 0)
+        assert np.isnan(found.threshold) == (found.accepted == 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_left_out_groups_are_judged_by_the_others_threshold(seed):
+    rng, confidence, right = problem(seed)
+    groups = [f"sender {i}" for i in rng.integers(0, 8, len(confidence))]
+    accepted = []
+    for i, group in enumerate(groups):
+        others = [j for j, other in enumerate(groups) if other != group]
+        share, threshold = best_share(confidence[others], right[others], 0.8)
+        if round(share * len(others)) >= 12 and confidence[i] >= threshold:
+            accepted.append(i)
+    found = left_out_coverage(confidence, right, groups, precision=0.8, fewest=12)
+    assert (found.accepted, found.right, found.total) == (len(accepted), right[accepted].sum(), len(groups))
+    assert found.share == pytest.approx(len(accepted) / len(groups)) and np.isnan(found.threshold)
+
+
+def test_left_out_of_next_to_nothing():
+    nothing = left_out_coverage(np.zeros(0), np.zeros(0, bool), [])
+    assert np.isnan(nothing.share) and nothing.total == 0
+    alone = left_out_coverage(np.array([0.9, 0.9]), np.array([True, True]), ["a", "a"])
+    assert (alone.share, alone.accepted) == (0.0, 0)  # nobody else chooses a threshold
 
 
 def test_by_hand():

@@ -23,7 +23,7 @@ POISON = (255, 0, 255)  # a photo whose first pixel has this colour makes the ne
 class FakePredictor:
     def __init__(self, *, delay_s: float = 0.0, fingerprint: str = "fake-1"):
         self.categories, self.schema, self.info = ["shirt", "hat"], SCHEMA, {}
-        self.delay_s, self.fingerprint = delay_s, fingerprint
+        self.delay_s, self.fingerprint, self.bundles = delay_s, fingerprint, (fingerprint,)
         self.calls: list[int] = []
 
     def __call__(self, images):

@@ -33,6 +33,7 @@ def test_an_unknown_verb_is_said(capsys):
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_a_wrong_flag_ends_with_code_2_and_no_traceback(verb):
     sub = {
+        "card": ["default"],
         "data": ["validate", "a.json"],
         "train": ["semantic"],
         "bench": ["extract"],

@@ -15,6 +15,7 @@ from torch.utils.data import ConcatDataset, Dataset
 
 from segattr.datasets.errors import InputError
 from segattr.tools.loop import LoopConfig, fit, lr_schedule, parameter_groups
+from segattr.tools.training_card import seconds_trained
 
 
 class Line(Dataset):
@@ -111,6 +112,16 @@ def test_a_run_stopped_and_resumed_ends_where_an_unbroken_one_does(tmp_path, dat
     assert torch.equal(weights(whole), weights(resumed))
     epochs = [int(row["epoch"]) for row in logged(tmp_path / "broken" / "log.csv")]
     assert epochs == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_time_of_all_runs_is_added_up(tmp_path):
+    fit(Regression(), Line(), config(epochs=1), tmp_path, score, "good")
+    last = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert 0 < last["seconds"] < 600
+    torch.save({**last, "seconds": 5000.0}, tmp_path / "last.pt")
+    fit(Regression(), Line(), config(epochs=2, resume=True), tmp_path, score, "good")
+    assert 5000 < torch.load(tmp_path / "last.pt", weights_only=True)["seconds"] < 5600
+    assert seconds_trained(tmp_path) >= 5000 and seconds_trained(tmp_path / "none") is None
 
 
 def test_two_workers_give_the_same_batches_each_run(tmp_path):

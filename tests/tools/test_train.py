@@ -61,6 +61,8 @@ def test_the_two_trainings_join_into_one_bundle_that_says_where_it_comes_from(bu
     card = info.card["attributes"]
     assert card["data"][0]["images"] == 16 and card["command"].startswith("segattr")
     assert 0 <= card["figures"]["val/pattern"] <= 1
+    assert card["seed"] == 0 and card["seconds"] >= 1
+    assert card["machine"]["device"] == "cpu" and card["machine"]["name"] and card["machine"]["cores"] >= 1
 
 
 @pytest.mark.slow
