@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 import torch
 import tyro
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from ..attributes.network import AttributeConfig
 from ..attributes.pretraining import PretrainingTask, ViewPairs, knn_accuracy
 from ..attributes.targets import encode
 from ..datasets.errors import InputError
-from ..datasets.files import atomic_path, write_atomic
+from ..datasets.files import write_atomic
 from ..datasets.transforms import train_transform
 from .loop import LoopConfig, fit, seed_everything, start, to_device
 from .train_attributes import instance_crops
@@ -134,8 +134,7 @@ def _write(path: Path, config: TrainEncoder, files: list, task: PretrainingTask,
             "expected near 1); no weights were written: train longer, or with another --loop.lr"
         )
     tensors = {name: value.detach().cpu().contiguous() for name, value in task.encoder.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
+    write_atomic(path, save(tensors))
     card = {
         "method": "VICReg (Bardes et al., 2022), two views of a crop, no labels",
         **provenance(config, files),
