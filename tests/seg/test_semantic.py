@@ -1,5 +1,7 @@
 """Semantic networks: the contract of every architecture, the loss, prediction on photos of any size."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -95,6 +97,16 @@ def test_probabilities_come_back_in_the_shape_of_the_photo(size):
     assert full.min() > 0.99
     assert upper.mean() == pytest.approx((size[0] // 2) / size[0], abs=0.03)
     assert segmenter.probabilities([]) == []
+
+
+def test_the_mirror_image_counts_as_much_as_the_photo():
+    photo = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    net = SemanticNet(SMALL)
+    (straight,), (mirrored,) = (SemanticSegmenter(net).probabilities([p]) for p in (photo, photo[:, ::-1].copy()))
+    net.config = replace(SMALL, mirror=True)
+    (both,) = SemanticSegmenter(net).probabilities([photo])
+    assert np.abs(straight - mirrored[..., ::-1]).max() > 1e-3
+    assert both == pytest.approx((straight + mirrored[..., ::-1]) / 2, abs=1e-5)
 
 
 def test_a_bright_square_is_found_at_full_resolution():
