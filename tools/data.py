@@ -228,7 +228,7 @@ def _tables(found: Stats, file: Path) -> Iterator[Table]:
 
 def _attribute_table(name: str, attribute: AttributeStats, annotations: int) -> Table:
     if attribute.numbers:
-        table = _table(f"{name} (number)", "value")
+        table = _table(f"{name} (number{f', {attribute.unit}' if attribute.unit else ''})", "value")
         for mark, value in attribute.numbers.items():
             table.add_row(mark, f"{value:g}")
         table.add_row("missing", f"{attribute.missing:,}", style="dim")
@@ -266,7 +266,7 @@ def _synth(argv: Sequence[str]) -> int:
 
     @dataclass(frozen=True)
     class Synth:
-        """Draw a catalog: photos of garments with exact masks and attributes, written as COCO."""
+        """Draw a catalog: photos of garments or jewellery with exact masks and attributes, written as COCO."""
 
         out: tyro.conf.Positional[Path]
         """Folder of catalog.json and images/; made where it is missing."""
