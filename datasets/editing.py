@@ -18,12 +18,13 @@ from .schema import Attribute, Schema, shown
 @dataclass(frozen=True)
 class AttributeStats:
     """``values``: value -> how many annotations carry it, in the schema's order, zeros included. ``numbers``: the
-    quantiles of a number attribute. ``missing``: annotations it applies to that do not say."""
+    quantiles of a number attribute, in ``unit``. ``missing``: annotations it applies to that do not say."""
 
     kind: str
     missing: int
     values: dict[str, int]
     numbers: dict[str, float]
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _attribute_stats(
             for one in value if isinstance(value, list) else [value]:
                 key = one if isinstance(one, str) else shown(one)
                 counted[key] = counted.get(key, 0) + 1
-    return AttributeStats(attribute.kind, missing, counted, _quantiles(numbers))
+    return AttributeStats(attribute.kind, missing, counted, _quantiles(numbers), attribute.unit)
 
 
 def _quantiles(values: Sequence[float]) -> dict[str, float]:

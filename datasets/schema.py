@@ -27,6 +27,11 @@ class Attribute(msgspec.Struct, frozen=True, omit_defaults=True):
     categories: tuple[str, ...] | None = None
     extra: dict[str, Any] = {}
 
+    @property
+    def title(self) -> str:
+        """The name, with the unit where there is one: "weight (g)"."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
     def applies_to(self, category_name: str) -> bool:
         """Whether an annotation of this category may carry the attribute."""
         return self.categories is None or category_name in self.categories

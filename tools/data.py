@@ -262,7 +262,7 @@ def _synth(argv: Sequence[str]) -> int:
 
     @dataclass(frozen=True)
     class Synth:
-        """Draw a catalog: photos of garments with exact masks and attributes, written as COCO."""
+        """Draw a catalog: photos of garments or jewellery with exact masks and attributes, written as COCO."""
 
         out: tyro.conf.Positional[Path]
         """Folder of catalog.json and images/; made where it is missing."""

@@ -29,7 +29,7 @@ def stats_tables(found: Stats, file: Path) -> Iterator[Table]:
 
 def _attribute_table(name: str, attribute: AttributeStats, annotations: int) -> Table:
     if attribute.numbers:
-        table = _table(f"{name} (number)", "value")
+        table = _table(f"{name} (number{f', {attribute.unit}' if attribute.unit else ''})", "value")
         for mark, value in attribute.numbers.items():
             table.add_row(mark, f"{value:g}")
         table.add_row("missing", f"{attribute.missing:,}", style="dim")

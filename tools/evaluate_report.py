@@ -177,7 +177,7 @@ def _comparison(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
 
 
 def _attributes(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:
-    yield from attribute_sections(found.metrics, found.others)
+    yield from attribute_sections(found.metrics, found.others, found.pairing.schema)
 
 
 def _mistakes(found: Evaluation, config: "EvaluateConfig") -> Iterator[str]:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ..attributes.evaluation import LabelMetrics, NumberMetrics
 from ..attributes.joint import JointMetrics
+from ..datasets.schema import Schema
 from ..seg.error_breakdown import ERRORS
 from ..seg.pairing import Pairing
 from .compare import Comparison, Difference
@@ -42,7 +43,7 @@ def print_tables(found: Evaluation, config: "EvaluateConfig") -> None:
     if found.semantic is not None:
         for table in map_tables(found.semantic, found.semantic_ends, _table):
             console.print(table)
-    for table in _attribute_tables(metrics):
+    for table in _attribute_tables(metrics, pairing.schema):
         console.print(table)
     for table in (_coverage_table(metrics), _others_table(found)):
         if table.row_count:
@@ -155,17 +156,17 @@ def _error_table(found: Evaluation) -> Table:
     return table
 
 
-def _attribute_tables(metrics: JointMetrics) -> Iterator[Table]:
+def _attribute_tables(metrics: JointMetrics, schema: Schema) -> Iterator[Table]:
     """Category and labels in one table, numbers in another: side by side they would not fit."""
     named = {"category": ("category", metrics.category)} if metrics.category is not None else {}
-    named |= {f"attributes/{name}": (name, one) for name, one in metrics.attributes.items()}
+    named |= {f"attributes/{name}": (schema[name].title, one) for name, one in metrics.attributes.items()}
     for kind, title, figures in (
         (
             LabelMetrics,
             "Read from matched products",
             {"accuracy": "accuracy", "macro_f1": "macro-F1", "jaccard": "set overlap"},
         ),
-        (NumberMetrics, "Measured on matched products", {"mae": "mean abs. error", "rmse": "RMSE"}),
+        (NumberMetrics, "Measured on matched products", {"mae": "mean abs. error", "rmse": "RMSE", "r2": "R2"}),
     ):
         rows = {prefix: (name, one) for prefix, (name, one) in named.items() if isinstance(one, kind)}
         present = {key: label for key, label in figures.items() if any(f"{p}/{key}" in metrics.numbers for p in rows)}

@@ -6,6 +6,7 @@ from html import escape
 
 from ..attributes.evaluation import LabelMetrics, NumberMetrics
 from ..attributes.joint import JointMetrics
+from ..datasets.schema import Schema
 from .report_charts import Series, confusion, lines, meter, reliability_plot, table
 
 WIDE_MATRIX = 13  # of more values a confusion matrix is as wide as the page
@@ -14,8 +15,9 @@ WIDE_MATRIX = 13  # of more values a confusion matrix is as wide as the page
 OTHERS = {"true_masks": "under true masks", "second": "second annotator"}
 
 
-def attribute_sections(metrics: JointMetrics, others: dict[str, JointMetrics]) -> Iterator[str]:
-    """A summary, then every attribute by itself. others: read under true masks, and a second annotator's."""
+def attribute_sections(metrics: JointMetrics, others: dict[str, JointMetrics], schema: Schema) -> Iterator[str]:
+    """A summary, then every attribute by itself. others: read under true masks, and a second annotator's. schema: of the
+    truth."""
     named = {"category": metrics.category} if metrics.category is not None else {}
     named |= metrics.attributes
     labels = {name: one for name, one in named.items() if isinstance(one, LabelMetrics) and one.support}
@@ -28,7 +30,7 @@ def attribute_sections(metrics: JointMetrics, others: dict[str, JointMetrics]) -
     if others and labels:
         yield _others(labels, others)
     if numbers:
-        yield _numbers(numbers)
+        yield _numbers({schema[name].title: one for name, one in numbers.items()})
     for name, one in labels.items():
         yield f"<h3>{escape(name)} <span>{one.support:,} products</span></h3>\n"
         yield from _label_charts(name, one)

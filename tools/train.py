@@ -1,4 +1,4 @@
-"""``segattr train semantic|instance|attributes|encoder|detectron2``: one verb, one module a task, one loop for all."""
+"""``segattr train recipe|semantic|instance|attributes|encoder|detectron2``: one verb, one module a task, one loop for all."""
 
 from typing import Annotated
 
@@ -9,10 +9,12 @@ from .train_attributes import TrainAttributes, train_attributes
 from .train_detectron2 import TrainDetectron2, train_detectron2
 from .train_encoder import TrainEncoder, train_encoder
 from .train_instance import TrainInstance, train_instance
+from .train_recipe import TrainRecipe, train_recipe
 from .train_semantic import TrainSemantic, train_semantic
 
 Command = (
-    Annotated[TrainSemantic, tyro.conf.subcommand("semantic", description="train the mask model (U-Net, FCN, ...)")]
+    Annotated[TrainRecipe, tyro.conf.subcommand("recipe", description="split a file, train masks and attributes on it")]
+    | Annotated[TrainSemantic, tyro.conf.subcommand("semantic", description="train the mask model (U-Net, FCN, ...)")]
     | Annotated[TrainInstance, tyro.conf.subcommand("instance", description="train the instance model (Mask R-CNN)")]
     | Annotated[TrainAttributes, tyro.conf.subcommand("attributes", description="train the attribute model")]
     | Annotated[
@@ -25,6 +27,7 @@ Command = (
     ]
 )
 _TRAIN = {
+    TrainRecipe: train_recipe,
     TrainSemantic: train_semantic,
     TrainInstance: train_instance,
     TrainAttributes: train_attributes,

@@ -31,7 +31,7 @@ class Spot(NamedTuple):
     hung: bool
 
 
-def _light(rng: np.random.Generator) -> Light:
+def draw_light(rng: np.random.Generator) -> Light:
     angle = rng.normal(-np.pi / 2, 0.8)
     return Light((float(np.cos(angle)), float(np.sin(angle))), float(rng.uniform(0.2, 1.0)))
 
@@ -112,7 +112,7 @@ def drop_hidden(spots: list[Spot], size: int) -> tuple[list[Spot], list[np.ndarr
         del spots[int(np.argmin(shares))]
 
 
-def _shadow(
+def cast_shadow(
     picture: np.ndarray, alpha: np.ndarray, box: tuple[int, int, int, int], light: Light, lift_px: float
 ) -> None:
     """Darken the ground beside the product, away from the light."""
@@ -176,7 +176,7 @@ def _pattern_shows(product: Product, areas: np.ndarray) -> bool:
     return bool(np.sort(own)[-2] >= least if product.pattern != "graphic" else own[1:].sum() >= least)
 
 
-def _camera(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+def photographed(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     """The light's colour and fall-off over the whole picture, exposure, a little noise.
 
     How far these go is as in photos that people take at home: white cloth at a lightness of 65 to 90, black at 5 to 25,
@@ -214,7 +214,7 @@ def compose(
     ``forced`` may fix category, material, pattern and colours (a list of names) of every product.
     """
     kind = GROUNDS[int(rng.integers(len(GROUNDS)))] if ground_kind == "mixed" else ground_kind
-    light = _light(rng)
+    light = draw_light(rng)
     picture = ground(rng, kind, size_px, light)
     spots: list[Spot] = []
     while not spots:
@@ -227,11 +227,11 @@ def compose(
         if spot.hung:
             _hanger(rng, picture, placed)
         lift = placed.pose.scale * (rng.uniform(0.012, 0.04) if not spot.hung else rng.uniform(0.03, 0.06))
-        _shadow(picture, painted.alpha, placed.box, light, max(1.0, lift))
+        cast_shadow(picture, painted.alpha, placed.box, light, max(1.0, lift))
         x0, y0, x1, y1 = placed.box
         region = picture[y0:y1, x0:x1]
         region[:] = cv2.blendLinear(painted.rgb, np.ascontiguousarray(region), painted.alpha, 1 - painted.alpha)
         mask = np.zeros((size_px, size_px), bool)
         mask[y0:y1, x0:x1] = part
         found.append(SynthProduct(mask, placed.product.category, attributes_of(placed.product, painted.label, part)))
-    return _camera(rng, picture), found
+    return photographed(rng, picture), found

@@ -139,7 +139,7 @@ def test_every_category_is_drawn_in_every_ground_and_size(category):
 def test_solid_products_have_the_colour_that_they_are_named(light, least, monkeypatch):
     # A home's light moves colours on the sensor; the ground, in the same light, tells by how much.
     if light == "even":
-        monkeypatch.setattr(scene, "_camera", lambda rng, picture: picture)
+        monkeypatch.setattr(scene, "photographed", lambda rng, picture: picture)
     names = [name for name, values in REFERENCE.items() for _ in values]
     points = lab([[int(h[i : i + 2], 16) for i in (0, 2, 4)] for values in REFERENCE.values() for h in values])
     right = []
