@@ -12,30 +12,17 @@ from segattr.tools.cli import main
 from segattr.weights.bundle import read_bundle
 
 # Small enough for seconds: 48 px crops, a few epochs, no augmentation.
-HEADS = ["model.encoder", "resnet10t", "model.crop-px", "48", "model.dropout", "0", "augment", "none"]
-HEADS += ["mask-jitter", "0", "loop.epochs", "8", "loop.eval-every", "8", "loop.batch-size", "16", "loop.lr", "0.002"]
-HEADS += ["loop.ema-decay", "0.9", "loop.workers", "0", "loop.device", "cpu"]
-MASKS = ["model.encoder", "tu-mobilenetv3_small_050", "model.size-px", "96", "crop-px", "64", "loop.epochs", "1"]
-MASKS += [
-    "model.decoder-channels",
-    "32,24,16,16,8",
-    "loop.workers",
-    "0",
-    "loop.device",
-    "cpu",
-    "instances.merge",
-    "all",
-]
+HEADS = "model.encoder=resnet10t model.stages=1,2 model.crop-px=48 model.dropout=0 augment=none mask-jitter=0 "
+HEADS += "loop.epochs=8 loop.eval-every=8 loop.batch-size=16 loop.lr=0.002 loop.ema-decay=0.9 loop.workers=0 "
+HEADS += "loop.device=cpu"
+MASKS = "model.encoder=tu-mobilenetv3_small_050 model.decoder-channels=32,24,16,16,8 model.size-px=96 crop-px=64 "
+MASKS += "loop.epochs=1 loop.workers=0 loop.device=cpu instances.merge=all"
 
 
-def flags(words: list[str], prefix: str = "") -> list[str]:
-    """("model.crop-px", "48", ...) as flags; a comma separates values."""
-    found = []
-    for name, value in zip(words[::2], words[1::2], strict=True):
-        found += [f"--{prefix}{name}", *value.split(",")]
-    if prefix != "masks.":
-        found += [f"--{prefix}model.stages", "1", "2", "3"]
-    return found
+def flags(said: str, prefix: str = "") -> list[str]:
+    """ "model.crop-px=48 ..." as flags; a comma separates values."""
+    pairs = (word.split("=") for word in said.split())
+    return [word for name, value in pairs for word in (f"--{prefix}{name}", *value.split(","))]
 
 
 def draw(folder: Path, images: int, seed: int) -> Path:
@@ -46,12 +33,12 @@ def draw(folder: Path, images: int, seed: int) -> Path:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory) -> Path:
-    return draw(tmp_path_factory.mktemp("jewellery") / "shop", images=60, seed=1)
+    return draw(tmp_path_factory.mktemp("jewellery") / "shop", images=50, seed=1)
 
 
 @pytest.fixture(scope="module")
 def held_out(shop) -> Path:
-    return draw(shop.parent.parent / "held-out", images=25, seed=2)
+    return draw(shop.parent.parent / "held-out", images=16, seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +72,15 @@ def test_the_weight_is_read_from_pictures_that_nobody_trained_on(number, request
     command = ["extract", str(held_out.parent / "images"), "--out", str(out), "--model", str(bundle)]
     assert main([*command, "--masks", str(held_out), "--device", "cpu"]) == 0
     capsys.readouterr()
-    assert main(["evaluate", str(held_out), str(out / "predictions.json"), "--out", str(figures)]) == 0
+    command = ["evaluate", str(held_out), str(out / "predictions.json"), "--out", str(figures), "--resamples", "50"]
+    assert main(command) == 0
     table = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("weight (g)"))
     found = json.loads((figures / "metrics.json").read_text())
     mae, rmse = (found[f"attributes/weight/{name}"] for name in ("mae", "rmse"))
     assert f"{mae:.3f}" in table and f"{rmse:.3f}" in table
     assert "<td>weight (g)</td>" in (figures / "report.html").read_text()
     truth, mean = weights(held_out), weights(shop).mean()
-    assert mae < 0.65 * np.abs(truth - mean).mean()
+    assert mae < 0.7 * np.abs(truth - mean).mean()
     assert rmse < 0.75 * np.sqrt(np.mean((truth - mean) ** 2))
     # The unit comes along, and what does not apply is not said.
     predictions = read_coco(out / "predictions.json")
@@ -112,7 +100,7 @@ def test_the_recipe_splits_trains_both_and_joins_them(recipe, shop, tmp_path):
     assert bundle.part("attributes")["categories"] == [category.name for category in read_coco(shop).categories]
     assert bundle.part("semantic")["instances"]["merge"] == "all"
     train, val = ({image.file_name for image in read_coco(recipe / f"split/{n}.json").images} for n in ("train", "val"))
-    assert not train & val and len(train) == 48 and len(val) == 12
+    assert not train & val and len(train) == 40 and len(val) == 10
     mean, deviation = bundle.part("attributes")["scales"]["weight"]
     known = weights(recipe / "split/train.json")
     assert (mean, deviation) == pytest.approx((known.mean(), known.std()), rel=1e-5)
