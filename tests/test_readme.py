@@ -39,8 +39,20 @@ def run_editor(arguments: list[str], folder: Path) -> str:
         said = ""
         while "The editor: http" not in said and (line := process.stdout.readline()):
             said += line
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        for patience_s in (
+            20,
+            20,
+            60,
+        ):  # a Ctrl-C in the very moment in which the server starts may be lost: press it again
+            process.send_signal(signal.SIGINT)
+            try:
+                out, err = process.communicate(timeout=patience_s)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        else:
+            process.kill()
+            out, err = process.communicate()
     assert process.returncode == 0 and "The editor: http" in said, f"{shlex.join(arguments)}\n{said}\n{err[-2000:]}"
     return said + out
 
